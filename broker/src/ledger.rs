@@ -1,0 +1,278 @@
+//! What is pinned for whom.
+//!
+//! Promise: a charge is entered once, released once, and never takes a tenant over its limit or the device below what is
+//! guaranteed to others. What is used is always the sum of the charges that stand; a debug assertion recomputes it.
+
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+
+use proto::message::DenyCode;
+use proto::message::worker::ChargeKind;
+use proto::{Bytes, ChargeId, SessionId, TenantName};
+
+use crate::config::Config;
+
+/// Most charges of one session: everything the protocol lets it have.
+pub const CHARGES_PER_SESSION_MAX: usize = proto::limits::BUFFERS_PER_SESSION_MAX
+    + proto::limits::CODE_OBJECTS_PER_SESSION_MAX
+    + proto::limits::QUEUES_PER_SESSION_MAX * 3
+    + proto::limits::SIGNAL_POOLS_PER_SESSION_MAX;
+
+/// Largest single charge; keeps every sum of a device's charges far from overflow.
+const CHARGE_BYTES_MAX: u64 = 1 << 48;
+
+/// What somebody uses.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Device memory in bytes.
+    pub vram: u64,
+    /// Pinned host memory in bytes.
+    pub host: u64,
+    /// Queues.
+    pub queues: u32,
+}
+
+impl Usage {
+    fn of(kind: ChargeKind, bytes: u64) -> Self {
+        match kind {
+            ChargeKind::Vram | ChargeKind::Code | ChargeKind::SaveArea | ChargeKind::Scratch => {
+                Self { vram: bytes, ..Self::default() }
+            }
+            ChargeKind::Host | ChargeKind::Kernarg | ChargeKind::Signals => Self { host: bytes, ..Self::default() },
+            ChargeKind::Queue => Self { host: bytes, queues: 1, vram: 0 },
+        }
+    }
+
+    fn plus(self, more: Self) -> Self {
+        Self { vram: self.vram + more.vram, host: self.host + more.host, queues: self.queues + more.queues }
+    }
+
+    fn minus(self, less: Self) -> Self {
+        // PANIC: cannot fall below zero, `less` was added when its charge was entered.
+        Self { vram: self.vram - less.vram, host: self.host - less.host, queues: self.queues - less.queues }
+    }
+}
+
+/// One thing pinned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Charge {
+    /// The tenant it counts against.
+    pub tenant: TenantName,
+    /// What it is.
+    pub kind: ChargeKind,
+    /// Its size in whole pages.
+    pub bytes: Bytes,
+}
+
+/// Why a charge is not entered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Denied {
+    /// Which limit.
+    pub code: DenyCode,
+    /// What was asked for.
+    pub asked: u64,
+    /// The limit.
+    pub limit: u64,
+    /// What of it is in use.
+    pub used: u64,
+}
+
+/// All charges of a broker.
+#[derive(Clone, Debug, Default)]
+pub struct Ledger {
+    charges: BTreeMap<(SessionId, ChargeId), Charge>,
+    tenants: BTreeMap<TenantName, Usage>,
+    sessions: BTreeMap<SessionId, usize>,
+    all: Usage,
+    last: u64,
+}
+
+impl Ledger {
+    /// Enters a charge, if the limits in `config` allow it.
+    pub fn enter(
+        &mut self,
+        config: &Config,
+        tenant: TenantName,
+        session: SessionId,
+        kind: ChargeKind,
+        bytes: Bytes,
+    ) -> Result<(ChargeId, Bytes), Denied> {
+        let asked = bytes.0;
+        let size = Denied { code: DenyCode::Size, asked, limit: CHARGE_BYTES_MAX, used: 0 };
+        let bytes = bytes.round_up_to_page().filter(|b| b.0 > 0 && b.0 <= CHARGE_BYTES_MAX).ok_or(size)?;
+        let held = self.sessions.get(&session).copied().unwrap_or(0);
+        if held >= CHARGES_PER_SESSION_MAX {
+            let (limit, used) = (CHARGES_PER_SESSION_MAX as u64, held as u64);
+            return Err(Denied { code: DenyCode::Objects, asked: 1, limit, used });
+        }
+        let more = Usage::of(kind, bytes.0);
+        self.check(config, &tenant, more)?;
+        self.last += 1;
+        let id = ChargeId(self.last);
+        self.charges.insert((session, id), Charge { tenant, kind, bytes });
+        let usage = self.tenants.entry(tenant).or_default();
+        *usage = usage.plus(more);
+        *self.sessions.entry(session).or_default() += 1;
+        self.all = self.all.plus(more);
+        self.debug_check();
+        Ok((id, bytes))
+    }
+
+    fn check(&self, config: &Config, tenant: &TenantName, more: Usage) -> Result<(), Denied> {
+        let used = self.usage(tenant);
+        // A tenant that was removed while a session of it ends may have nothing more.
+        let (vram, host, queues) =
+            config.tenant(tenant).map_or((0, 0, 0), |t| (t.vram_limit.0, t.host_limit.0, t.queues));
+        for (code, asked, limit, used) in [
+            (DenyCode::Vram, more.vram, vram, used.vram),
+            (DenyCode::HostMemory, more.host, host, used.host),
+            (DenyCode::Queues, u64::from(more.queues), u64::from(queues), u64::from(used.queues)),
+        ] {
+            if asked > 0 && used.saturating_add(asked) > limit {
+                return Err(Denied { code, asked, limit, used });
+            }
+        }
+        if more.vram == 0 {
+            return Ok(());
+        }
+        // What others have been promised and do not use yet is not there to be had.
+        let promised: u64 = config
+            .tenants
+            .iter()
+            .filter(|t| t.name != *tenant)
+            .map(|t| t.vram_guarantee.0.saturating_sub(self.usage(&t.name).vram))
+            .sum();
+        let limit = config.device_vram.0.saturating_sub(promised);
+        if self.all.vram.saturating_add(more.vram) > limit {
+            return Err(Denied { code: DenyCode::Vram, asked: more.vram, limit, used: self.all.vram });
+        }
+        Ok(())
+    }
+
+    /// Releases a charge of this session; `None` if it has no such charge (any more).
+    pub fn release(&mut self, session: SessionId, id: ChargeId) -> Option<Charge> {
+        let charge = self.charges.remove(&(session, id))?;
+        let less = Usage::of(charge.kind, charge.bytes.0);
+        if let Some(usage) = self.tenants.get_mut(&charge.tenant) {
+            *usage = usage.minus(less);
+        }
+        self.all = self.all.minus(less);
+        if let Some(count) = self.sessions.get_mut(&session) {
+            *count -= 1;
+            if *count == 0 {
+                self.sessions.remove(&session);
+            }
+        }
+        self.debug_check();
+        Some(charge)
+    }
+
+    /// Releases everything a session still has; returns how many charges and bytes that were.
+    pub fn release_session(&mut self, session: SessionId) -> (usize, Bytes) {
+        let ids: Vec<ChargeId> = self.of_session(session).map(|(id, _)| id).collect();
+        let bytes = ids.iter().filter_map(|&id| self.release(session, id)).map(|c| c.bytes.0).sum();
+        (ids.len(), Bytes(bytes))
+    }
+
+    /// Returns a session's charges.
+    pub fn of_session(&self, session: SessionId) -> impl Iterator<Item = (ChargeId, &Charge)> {
+        self.charges.range((session, ChargeId(0))..=(session, ChargeId(u64::MAX))).map(|((_, id), c)| (*id, c))
+    }
+
+    /// Returns what a tenant uses.
+    pub fn usage(&self, tenant: &TenantName) -> Usage {
+        self.tenants.get(tenant).copied().unwrap_or_default()
+    }
+
+    /// Returns what everybody uses.
+    pub fn total(&self) -> Usage {
+        self.all
+    }
+
+    /// Returns whether nothing at all is pinned.
+    pub fn is_zero(&self) -> bool {
+        self.charges.is_empty() && self.all == Usage::default()
+    }
+
+    /// Forgets a tenant that uses nothing.
+    pub(crate) fn forget(&mut self, tenant: &TenantName) {
+        if self.usage(tenant) == Usage::default() {
+            self.tenants.remove(tenant);
+        }
+    }
+
+    /// Recomputes the sums; in release builds nothing.
+    fn debug_check(&self) {
+        debug_assert_eq!(
+            self.charges.values().fold(Usage::default(), |sum, c| sum.plus(Usage::of(c.kind, c.bytes.0))),
+            self.all
+        );
+        debug_assert_eq!(self.tenants.values().fold(Usage::default(), |sum, u| sum.plus(*u)), self.all);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::TenantConfig;
+
+    const PAGE: u64 = 4096;
+
+    fn world() -> (Config, TenantName, TenantName) {
+        let (red, blue) = (TenantName::new("red").unwrap(), TenantName::new("blue").unwrap());
+        let mut config = Config::built_in(Bytes(100 * PAGE));
+        let limits = |name| TenantConfig {
+            vram_limit: Bytes(60 * PAGE),
+            host_limit: Bytes(10 * PAGE),
+            queues: 2,
+            ..TenantConfig::modest(name)
+        };
+        config.tenants = alloc::vec![limits(red), TenantConfig { vram_guarantee: Bytes(50 * PAGE), ..limits(blue) }];
+        (config, red, blue)
+    }
+
+    #[test]
+    fn limits_and_guarantees_hold() {
+        let (config, red, blue) = world();
+        let mut ledger = Ledger::default();
+        let s = SessionId(1);
+        let denied = |code, asked, limit, used| Err(Denied { code, asked, limit, used });
+        let mut enter = |tenant, kind, bytes| ledger.enter(&config, tenant, s, kind, Bytes(bytes)).map(|(_, b)| b.0);
+        assert_eq!(enter(red, ChargeKind::Vram, 0), denied(DenyCode::Size, 0, 1 << 48, 0));
+        assert_eq!(enter(red, ChargeKind::Vram, u64::MAX), denied(DenyCode::Size, u64::MAX, 1 << 48, 0));
+        assert_eq!(enter(red, ChargeKind::Vram, 40 * PAGE - 1), Ok(40 * PAGE));
+        // 20 pages are left of the limit, but only 10 of the device, as blue's 50 are kept.
+        assert_eq!(enter(red, ChargeKind::Code, 11 * PAGE), denied(DenyCode::Vram, 11 * PAGE, 50 * PAGE, 40 * PAGE));
+        assert_eq!(enter(red, ChargeKind::Vram, 21 * PAGE), denied(DenyCode::Vram, 21 * PAGE, 60 * PAGE, 40 * PAGE));
+        assert_eq!(enter(red, ChargeKind::SaveArea, 10 * PAGE), Ok(10 * PAGE));
+        assert_eq!(enter(blue, ChargeKind::Vram, 50 * PAGE), Ok(50 * PAGE));
+        assert_eq!(enter(red, ChargeKind::Queue, 2 * PAGE), Ok(2 * PAGE));
+        assert_eq!(enter(red, ChargeKind::Queue, 2 * PAGE), Ok(2 * PAGE));
+        assert_eq!(enter(red, ChargeKind::Queue, 2 * PAGE), denied(DenyCode::Queues, 1, 2, 2));
+        assert_eq!(enter(red, ChargeKind::Host, 7 * PAGE), denied(DenyCode::HostMemory, 7 * PAGE, 10 * PAGE, 4 * PAGE));
+    }
+
+    #[test]
+    fn a_charge_is_released_once() {
+        let (config, red, _) = world();
+        let mut ledger = Ledger::default();
+        let (a, b) = (SessionId(1), SessionId(2));
+        let (id, _) = ledger.enter(&config, red, a, ChargeKind::Vram, Bytes(PAGE)).unwrap();
+        assert_eq!(ledger.release(b, id), None, "another session's charge");
+        assert!(ledger.release(a, id).is_some());
+        assert_eq!(ledger.release(a, id), None);
+        assert!(ledger.is_zero());
+    }
+
+    #[test]
+    fn a_session_leaves_nothing_behind() {
+        let (config, red, _) = world();
+        let mut ledger = Ledger::default();
+        for s in [1, 2, 1, 1] {
+            ledger.enter(&config, red, SessionId(s), ChargeKind::Vram, Bytes(PAGE)).unwrap();
+        }
+        assert_eq!(ledger.release_session(SessionId(1)), (3, Bytes(3 * PAGE)));
+        assert_eq!(ledger.usage(&red).vram, PAGE);
+        assert_eq!(ledger.release_session(SessionId(1)), (0, Bytes(0)));
+    }
+}

@@ -1,0 +1,179 @@
+//! What the broker does while an answer is on its way: the world of the other tests answers at once, this shell is slow.
+
+mod world;
+
+use broker::{Action, AdminCommand, AdminToken, Broker, ConnectionId, GateView, Input, Peer};
+use proto::gate::GateWord;
+use proto::message::opening::Hello;
+use proto::message::worker::{Backing, ChargeKind, ChargeRequest, Ready};
+use proto::message::{WorkerOrder, WorkerReport};
+use proto::text::Text;
+use proto::{Bytes, Instant, LeaseGeneration, RequestId, SessionId};
+use world::{config, facts, name, weighted};
+
+const MS: u64 = 1_000_000;
+const RED: SessionId = SessionId(1);
+const BLUE: SessionId = SessionId(2);
+
+struct Shell {
+    broker: Broker,
+    now: Instant,
+}
+
+impl Shell {
+    /// Two sessions, ready and idle.
+    fn new() -> Self {
+        let config = config(&[weighted("red", 100), weighted("blue", 100)]);
+        let mut shell = Self { broker: Broker::new(config, Instant(0)).unwrap(), now: Instant(0) };
+        for uid in [1000, 1001] {
+            let hello = Hello { tenant: None, command: Text::EMPTY, device: 0 };
+            let peer = Peer { pid: 1, uid, gid: 1, cgroup: "/".into() };
+            shell.tell(Input::Hello { connection: ConnectionId(uid.into()), peer, hello: Ok(hello) });
+        }
+        for session in [RED, BLUE] {
+            shell.say(session, Ready { device: facts() }.into());
+        }
+        shell
+    }
+
+    fn tell(&mut self, input: Input) -> Vec<Action> {
+        self.broker.handle(self.now, input);
+        std::iter::from_fn(|| self.broker.poll_action()).filter(|a| !matches!(a, Action::Emit(_))).collect()
+    }
+
+    fn say(&mut self, session: SessionId, report: WorkerReport) -> Vec<Action> {
+        self.tell(Input::WorkerSaid { session, request: RequestId(7), report: Ok(report) })
+    }
+
+    fn gate(&mut self, session: SessionId, word: GateWord) -> Vec<Action> {
+        self.tell(Input::Gate { session, view: GateView::new(word) })
+    }
+
+    fn granted(&mut self, session: SessionId, generation: LeaseGeneration) -> Vec<Action> {
+        let granted_at = Some(self.now);
+        self.tell(Input::GrantOutcome { session, generation, granted_at })
+    }
+
+    fn runnable(&mut self, session: SessionId) -> Vec<Action> {
+        self.gate(session, runnable())
+    }
+
+    /// Lets this session have the device; returns its lease and the gate's word.
+    fn lease(&mut self, session: SessionId) -> (LeaseGeneration, GateWord) {
+        let actions = self.runnable(session);
+        let generation = granting(&actions).expect("a grant").1;
+        assert_eq!(self.granted(session, generation), []);
+        (generation, runnable().grant(generation).unwrap())
+    }
+}
+
+fn runnable() -> GateWord {
+    GateWord::NEW.announce().unwrap()
+}
+
+fn granting(actions: &[Action]) -> Option<(SessionId, LeaseGeneration)> {
+    actions.iter().find_map(|a| match a {
+        Action::GrantLease { session, generation, .. } => Some((*session, *generation)),
+        _ => None,
+    })
+}
+
+fn taking(actions: &[Action]) -> usize {
+    actions.iter().filter(|a| matches!(a, Action::TakeParked { .. })).count()
+}
+
+#[test]
+fn one_question_at_a_time() {
+    let mut shell = Shell::new();
+    let (generation, word) = shell.lease(RED);
+    assert_eq!(taking(&shell.runnable(BLUE)), 1);
+    assert_eq!(shell.broker.poll_timeout(), None, "the answer comes before anything is due");
+    shell.now = Instant(100 * MS);
+    assert_eq!(shell.tell(Input::Timer), []);
+    let view = GateView::new(word);
+    let actions = shell.tell(Input::TakeOutcome { session: RED, generation, taken: false, view });
+    // Its slice is over; whose turn it is now, is the scheduler's to say.
+    assert!(matches!(actions[..], [Action::RenewLease { .. } | Action::RequestPreempt { .. }]), "{actions:?}");
+    assert_eq!(shell.tell(Input::Timer), []);
+}
+
+#[test]
+fn a_worker_that_dies_before_its_grant_is_answered_leaves_the_device_free() {
+    let mut shell = Shell::new();
+    let (_, generation) = granting(&shell.runnable(RED)).unwrap();
+    assert_eq!(granting(&shell.runnable(BLUE)), None);
+    let actions = shell.tell(Input::WorkerExited { session: RED, signal: 9 });
+    assert_eq!(granting(&actions).map(|(s, _)| s), Some(BLUE));
+    let stale = shell.broker.stale();
+    assert_eq!(shell.granted(RED, generation), []);
+    assert_eq!(shell.broker.stale(), stale + 1);
+}
+
+#[test]
+fn an_arrival_that_changes_its_mind_is_not_granted() {
+    let mut shell = Shell::new();
+    let (generation, word) = shell.lease(RED);
+    assert_eq!(taking(&shell.runnable(BLUE)), 1);
+    shell.gate(BLUE, GateWord::NEW);
+    let view = GateView::new(word.park().unwrap());
+    let actions = shell.tell(Input::TakeOutcome { session: RED, generation, taken: true, view });
+    assert_eq!(granting(&actions), None);
+    assert_eq!(shell.broker.poll_timeout(), None);
+}
+
+#[test]
+fn whoever_is_alone_again_is_left_alone() {
+    let mut shell = Shell::new();
+    let (generation, word) = shell.lease(RED);
+    shell.runnable(BLUE);
+    let view = GateView::new(word);
+    shell.tell(Input::TakeOutcome { session: RED, generation, taken: false, view });
+    assert!(shell.broker.poll_timeout().is_some());
+    shell.gate(BLUE, GateWord::NEW);
+    assert_eq!(shell.broker.poll_timeout(), None);
+}
+
+#[test]
+fn a_tenant_paused_while_its_grant_is_on_its_way_gives_the_device_back() {
+    let mut shell = Shell::new();
+    let (_, generation) = granting(&shell.runnable(RED)).unwrap();
+    let command = AdminCommand::TenantPause(name("red"));
+    shell.tell(Input::Admin { token: AdminToken(1), command });
+    assert_eq!(shell.granted(RED, generation), [Action::RequestPreempt { session: RED, generation }]);
+}
+
+#[test]
+fn an_ending_session_gets_no_more_leases() {
+    let mut shell = Shell::new();
+    let (_, word) = shell.lease(RED);
+    let command = AdminCommand::SessionKill(RED);
+    let actions = shell.tell(Input::Admin { token: AdminToken(1), command });
+    assert!(actions.iter().any(|a| matches!(a, Action::Order { order: WorkerOrder::Stop(_), .. })));
+    // The worker gives the device back but says that it wants more.
+    assert_eq!(granting(&shell.gate(RED, word.release(true).unwrap())), None);
+    assert_eq!(granting(&shell.runnable(RED)), None);
+}
+
+#[test]
+fn memory_is_answered_once() {
+    let mut shell = Shell::new();
+    let wanted = ChargeRequest { kind: ChargeKind::Vram, backing: Backing::Memfd, bytes: Bytes(4096) };
+    let actions = shell.say(RED, wanted.into());
+    let [Action::CreateMemory { charge, request: RequestId(7), .. }] = actions[..] else { panic!("{actions:?}") };
+    let done = |created| Input::MemoryCreated { session: RED, charge, created };
+    assert_eq!(shell.tell(done(true)), []);
+    let stale = shell.broker.stale();
+    assert_eq!(shell.tell(done(false)), []);
+    assert_eq!(shell.broker.stale(), stale + 1);
+    assert_eq!(shell.broker.ledger().total().vram, 4096);
+}
+
+#[test]
+fn a_worker_that_floods_is_ended() {
+    let mut shell = Shell::new();
+    let wanted = ChargeRequest { kind: ChargeKind::Vram, backing: Backing::Memfd, bytes: Bytes(1) };
+    for _ in 0..proto::limits::REQUESTS_IN_FLIGHT_MAX {
+        assert!(matches!(shell.say(RED, wanted.clone().into())[..], [Action::CreateMemory { .. }]));
+    }
+    assert_eq!(shell.say(RED, wanted.into()), [Action::KillWorker { session: RED }]);
+}

@@ -1,0 +1,1 @@
+//! The drop-in libhsa-runtime64.so.1

@@ -1,0 +1,1 @@
+//! The tenant's side of Wavegate in safe Rust

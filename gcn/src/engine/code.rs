@@ -1,0 +1,87 @@
+//! Decoded code, a page at a time, by address.
+//!
+//! Instructions are fetched through the address space with its right to execute, decoded once and kept. A page is decoded at
+//! every word offset, so a branch may lead anywhere. Before a dispatch begins, [`CodeCache::keep_only`] drops pages that are out of
+//! date, as the packet processor of hardware invalidates the instruction cache.
+
+use crate::arch::Arch;
+use crate::exec::Tier;
+use crate::exec::inst::Inst;
+use crate::memory::{Memory, MemoryFault};
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
+
+/// Bytes of code decoded together.
+pub(crate) const PAGE_BYTES: u64 = 1024;
+const PAGE_WORDS: usize = PAGE_BYTES as usize / 4;
+/// Words an instruction may reach past its first.
+const OVERHANG: usize = 2;
+/// Pages kept at most; beyond, the cache starts afresh. 16 MiB of code.
+const PAGES_MAX: usize = 16 * 1024;
+
+/// A decoded page.
+pub(crate) struct CodePage {
+    base: u64,
+    insts: Box<[Inst]>,
+}
+
+impl CodePage {
+    /// Returns the instruction at `pc`, if it lies in this page.
+    #[inline(always)]
+    pub(crate) fn at(&self, pc: u64) -> Option<&Inst> {
+        let offset = pc.wrapping_sub(self.base);
+        if offset < PAGE_BYTES { self.insts.get(offset as usize / 4) } else { None }
+    }
+}
+
+/// All code a context has run.
+pub(crate) struct CodeCache {
+    arch: Arch,
+    tier: &'static Tier,
+    /// [`Memory::code_version`] that the pages were decoded under.
+    version: u64,
+    pages: RwLock<HashMap<u64, Arc<CodePage>>>,
+}
+
+impl CodeCache {
+    pub(crate) fn new(arch: Arch, tier: &'static Tier) -> CodeCache {
+        CodeCache { arch, tier, version: 0, pages: RwLock::default() }
+    }
+
+    /// Returns the page that holds `pc`.
+    pub(crate) fn page(&self, mem: &dyn Memory, pc: u64) -> Result<Arc<CodePage>, MemoryFault> {
+        let base = pc & !(PAGE_BYTES - 1);
+        if let Some(page) = self.pages.read().unwrap_or_else(PoisonError::into_inner).get(&base) {
+            return Ok(Arc::clone(page));
+        }
+        let page = Arc::new(self.decode(mem, base, pc)?);
+        let mut pages = self.pages.write().unwrap_or_else(PoisonError::into_inner);
+        if pages.len() >= PAGES_MAX {
+            pages.clear();
+        }
+        Ok(Arc::clone(pages.entry(base).or_insert(page)))
+    }
+
+    fn decode(&self, mem: &dyn Memory, base: u64, pc: u64) -> Result<CodePage, MemoryFault> {
+        let mut bytes = [0u8; (PAGE_WORDS + OVERHANG) * 4];
+        // What is mapped ends at some 4 KiB boundary, so a page is there whole or not at all; what follows it may not be.
+        mem.fetch(base, &mut bytes[..PAGE_WORDS * 4]).map_err(|fault| MemoryFault { address: pc, ..fault })?;
+        let next = base.wrapping_add(PAGE_BYTES);
+        let (_, tail) = bytes.split_at_mut(PAGE_WORDS * 4);
+        let whole = mem.fetch(next, tail).is_ok();
+        let words: Vec<u32> = bytes.as_chunks::<4>().0.iter().map(|w| u32::from_le_bytes(*w)).collect();
+        let end = if whole { words.len() } else { PAGE_WORDS };
+        let insts = (0..PAGE_WORDS)
+            .map(|at| Inst::decode(self.arch, self.tier, words.get(at..end.min(at + 1 + OVERHANG)).unwrap_or_default()))
+            .collect();
+        Ok(CodePage { base, insts })
+    }
+
+    /// Drops everything decoded if `version` is not the one it was decoded under.
+    pub(crate) fn keep_only(&mut self, version: u64) {
+        if self.version != version {
+            self.version = version;
+            self.pages.get_mut().unwrap_or_else(PoisonError::into_inner).clear();
+        }
+    }
+}

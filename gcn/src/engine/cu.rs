@@ -1,0 +1,350 @@
+//! A compute unit's residents: which work-groups have which registers, LDS and wave slots, and whose turn it is.
+
+use super::launch::{Dispatch, LDS_GRANULE, ROW_GRANULE};
+use super::run::{Env, TurnEnd, turn};
+use super::wave::{Place, Status, Wave};
+use crate::exec::cx::SCRATCHPAD_ROWS;
+use crate::fault::{Fault, FaultKind};
+use crate::hardware::{CuHardware, LDS_BYTES, Row, SIMD_ROWS, SIMDS, ScalarFile, WAVE_SLOTS};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use zerocopy::{FromBytes, IntoBytes};
+
+const SLOTS_PER_SIMD: usize = WAVE_SLOTS / SIMDS;
+const LDS_GRANULES: u32 = LDS_BYTES as u32 / LDS_GRANULE;
+const _: () = assert!(SIMD_ROWS / ROW_GRANULE as usize == 64, "a SIMD's free granules are one u64");
+const _: () = assert!(LDS_GRANULES == 128, "a compute unit's free LDS granules are one u128");
+
+/// What the resident context of a dispatch, or of a whole session, occupies. Sizes in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ContextSize {
+    /// Resident waves.
+    pub waves: u64,
+    /// Vector registers.
+    pub vgpr_bytes: u64,
+    /// Scalar registers.
+    pub sgpr_bytes: u64,
+    /// LDS of resident work-groups.
+    pub lds_bytes: u64,
+    /// Private memory of resident waves. Lives in device memory and is not copied.
+    pub scratch_bytes: u64,
+}
+
+impl ContextSize {
+    /// Returns the bytes that a suspend copies.
+    pub fn copied_bytes(&self) -> u64 {
+        self.vgpr_bytes + self.sgpr_bytes + self.lds_bytes
+    }
+
+    pub(super) fn add(&mut self, other: ContextSize) {
+        self.waves += other.waves;
+        self.vgpr_bytes += other.vgpr_bytes;
+        self.sgpr_bytes += other.sgpr_bytes;
+        self.lds_bytes += other.lds_bytes;
+        self.scratch_bytes += other.scratch_bytes;
+    }
+}
+
+struct Group {
+    dispatch: Arc<Dispatch>,
+    id: [u32; 3],
+    waves: Vec<Wave>,
+    lds_base: u32,
+}
+
+impl Group {
+    fn size(&self) -> ContextSize {
+        let mut size = ContextSize { lds_bytes: u64::from(self.dispatch.lds_bytes), ..ContextSize::default() };
+        for wave in self.waves.iter().filter(|w| w.status != Status::Ended) {
+            size.add(ContextSize {
+                waves: 1,
+                vgpr_bytes: u64::from(wave.rows) * size_of::<Row>() as u64,
+                sgpr_bytes: size_of::<ScalarFile>() as u64,
+                lds_bytes: 0,
+                scratch_bytes: self.dispatch.scratch_wave_bytes(),
+            });
+        }
+        size
+    }
+
+    fn ended(&self) -> bool {
+        self.waves.iter().all(|w| w.status == Status::Ended)
+    }
+}
+
+/// How a pass over a compute unit ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum PassEnd {
+    /// Every resident wave had its turn.
+    Through,
+    /// Nothing is resident.
+    Empty,
+    /// The host asked to stop.
+    Stop,
+}
+
+/// One compute unit of a context.
+pub(super) struct Cu {
+    index: u32,
+    /// Whether it takes work-groups.
+    pub(super) enabled: bool,
+    groups: Vec<Group>,
+    /// Free row granules by SIMD, a bit each.
+    free_rows: [u64; SIMDS],
+    /// Free wave slots by SIMD, a bit each.
+    free_slots: [u8; SIMDS],
+    /// Free LDS granules, a bit each.
+    free_lds: u128,
+    pad: Box<[Row; SCRATCHPAD_ROWS]>,
+    pub(super) instructions: u64,
+    /// Most that was resident at once.
+    pub(super) peak: ContextSize,
+}
+
+impl Cu {
+    pub(super) fn new(index: u32) -> Cu {
+        const { assert!(SLOTS_PER_SIMD == 8, "a SIMD's free slots are one u8") };
+        Cu {
+            index,
+            enabled: true,
+            groups: Vec::new(),
+            free_rows: [!0; SIMDS],
+            free_slots: [!0; SIMDS],
+            free_lds: !0,
+            pad: Box::new([[0; 64]; SCRATCHPAD_ROWS]),
+            instructions: 0,
+            peak: ContextSize::default(),
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.groups.is_empty()
+    }
+
+    /// Launches one work-group of `dispatch` if it fits.
+    pub(super) fn launch(&mut self, dispatch: &Arc<Dispatch>, hw: &mut CuHardware, now: &dyn Fn() -> u64) -> bool {
+        if !self.enabled {
+            return false;
+        }
+        let lds_granules = dispatch.lds_bytes / LDS_GRANULE;
+        let Some(lds_at) = find_run(self.free_lds, lds_granules) else { return false };
+        let rows = dispatch.descriptor.vgprs.next_multiple_of(ROW_GRANULE).max(ROW_GRANULE);
+        let granules = u32::from(rows / ROW_GRANULE);
+        let (saved_rows, saved_slots) = (self.free_rows, self.free_slots);
+        let mut places = Vec::with_capacity(dispatch.waves_per_group as usize);
+        for _ in 0..dispatch.waves_per_group {
+            // The SIMD with most room first, so that waves spread as on hardware.
+            let simd = (0..SIMDS)
+                .filter(|&k| self.free_slots[k] != 0 && find_run(u128::from(self.free_rows[k]), granules).is_some())
+                .max_by_key(|&k| (self.free_slots[k].count_ones(), self.free_rows[k].count_ones(), SIMDS - k));
+            let Some(simd) = simd else {
+                (self.free_rows, self.free_slots) = (saved_rows, saved_slots);
+                return false;
+            };
+            let at = find_run(u128::from(self.free_rows[simd]), granules).unwrap_or(0);
+            let slot = self.free_slots[simd].trailing_zeros();
+            self.free_rows[simd] &= !(run_mask(at, granules) as u64);
+            self.free_slots[simd] &= !(1 << slot);
+            places.push(Place {
+                cu: self.index,
+                simd,
+                slot: simd * SLOTS_PER_SIMD + slot as usize,
+                row_base: at as u16 * ROW_GRANULE,
+                rows,
+                lds_base: lds_at * LDS_GRANULE,
+            });
+        }
+        let Some(id) = dispatch.take_group() else {
+            (self.free_rows, self.free_slots) = (saved_rows, saved_slots);
+            return false;
+        };
+        self.free_lds &= !run_mask(lds_at, lds_granules);
+        dispatch.started.get_or_init(now);
+        let waves = places.iter().zip(0..).map(|(place, n)| Wave::launch(dispatch, id, n, place, hw)).collect();
+        self.groups.push(Group { dispatch: Arc::clone(dispatch), id, waves, lds_base: lds_at * LDS_GRANULE });
+        let size = self.size();
+        if size.copied_bytes() > self.peak.copied_bytes() {
+            self.peak = size;
+        }
+        true
+    }
+
+    /// Gives every resident wave one turn. `over` is called when a dispatch may have ended.
+    pub(super) fn pass(&mut self, env: &Env<'_>, hw: &mut CuHardware, over: &dyn Fn()) -> PassEnd {
+        if self.groups.is_empty() {
+            return PassEnd::Empty;
+        }
+        let mut end = PassEnd::Through;
+        'groups: for group in &mut self.groups {
+            for number in 0..group.waves.len() {
+                if group.waves[number].status != Status::Running {
+                    continue;
+                }
+                let (turn_end, executed) = turn(env, &mut group.waves[number], hw, &mut self.pad);
+                self.instructions += executed;
+                group.dispatch.instructions.fetch_add(executed, Ordering::Relaxed);
+                match turn_end {
+                    TurnEnd::Turn => {}
+                    TurnEnd::Barrier => group.waves[number].status = Status::AtBarrier,
+                    TurnEnd::Ended => group.waves[number].status = Status::Ended,
+                    TurnEnd::Fault => {
+                        report(group, number);
+                        break;
+                    }
+                    TurnEnd::Stop => {
+                        end = PassEnd::Stop;
+                        break 'groups;
+                    }
+                }
+                if turn_end != TurnEnd::Turn {
+                    release_barrier(group);
+                }
+            }
+        }
+        self.retire(over);
+        end
+    }
+
+    /// Frees what ended work-groups held, and work-groups of dispatches that met a fault.
+    fn retire(&mut self, over: &dyn Fn()) {
+        let (free_rows, free_slots, free_lds) = (&mut self.free_rows, &mut self.free_slots, &mut self.free_lds);
+        self.groups.retain(|group| {
+            if !group.ended() && !group.dispatch.is_cut_short() {
+                return true;
+            }
+            for wave in &group.waves {
+                let at = u32::from(wave.state.row_base / ROW_GRANULE);
+                free_rows[wave.simd] |= run_mask(at, u32::from(wave.rows / ROW_GRANULE)) as u64;
+                free_slots[wave.simd] |= 1 << (wave.slot % SLOTS_PER_SIMD);
+            }
+            *free_lds |= run_mask(group.lds_base / LDS_GRANULE, group.dispatch.lds_bytes / LDS_GRANULE);
+            if group.dispatch.end_group() {
+                over();
+            }
+            false
+        });
+    }
+
+    /// Drops the work-groups of dispatches that were cut short elsewhere.
+    pub(super) fn drop_cut_short(&mut self) {
+        self.retire(&|| {});
+    }
+
+    pub(super) fn size(&self) -> ContextSize {
+        let mut size = ContextSize::default();
+        for group in &self.groups {
+            size.add(group.size());
+        }
+        size
+    }
+
+    /// Copies the residents' registers and LDS to the end of `area`.
+    pub(super) fn save(&self, hw: &CuHardware, area: &mut Vec<u8>) {
+        for group in &self.groups {
+            area.extend_from_slice(lds_of(group, &hw.lds));
+            for wave in group.waves.iter().filter(|w| w.status != Status::Ended) {
+                area.extend_from_slice(hw.sgpr[wave.slot % WAVE_SLOTS].as_bytes());
+                area.extend_from_slice(rows_of(wave, &hw.vgpr[wave.simd % SIMDS]).as_bytes());
+            }
+        }
+    }
+
+    /// Copies them back; `area` is what is left of the save area. The inverse of [`save`](Self::save).
+    pub(super) fn restore<'a>(&self, hw: &mut CuHardware, mut area: &'a [u8]) -> &'a [u8] {
+        // PANIC: none; the area was written by `save` of the same residents, and a short one is cut off.
+        let mut take = |len: usize| {
+            let (head, tail) = area.split_at(len.min(area.len()));
+            area = tail;
+            head
+        };
+        for group in &self.groups {
+            let from = group.lds_base as usize;
+            let saved = take(group.dispatch.lds_bytes as usize);
+            hw.lds[from..from + saved.len()].copy_from_slice(saved);
+            for wave in group.waves.iter().filter(|w| w.status != Status::Ended) {
+                if let Ok(saved) = ScalarFile::ref_from_bytes(take(size_of::<ScalarFile>())) {
+                    hw.sgpr[wave.slot % WAVE_SLOTS] = *saved;
+                }
+                let saved = take(usize::from(wave.rows) * size_of::<Row>());
+                let first = usize::from(wave.state.row_base);
+                let rows = &mut hw.vgpr[wave.simd % SIMDS][first..first + usize::from(wave.rows)];
+                let bytes = rows.as_mut_bytes();
+                bytes[..saved.len()].copy_from_slice(saved);
+            }
+        }
+        area
+    }
+}
+
+fn lds_of<'a>(group: &Group, lds: &'a [u8; LDS_BYTES]) -> &'a [u8] {
+    let from = group.lds_base as usize;
+    lds.get(from..from + group.dispatch.lds_bytes as usize).unwrap_or_default()
+}
+
+fn rows_of<'a>(wave: &Wave, file: &'a [Row]) -> &'a [Row] {
+    let from = usize::from(wave.state.row_base);
+    file.get(from..from + usize::from(wave.rows)).unwrap_or_default()
+}
+
+/// Lets a work-group go on when all of its waves that still run have arrived.
+fn release_barrier(group: &mut Group) {
+    if group.waves.iter().any(|w| w.status == Status::Running) {
+        return;
+    }
+    for wave in &mut group.waves {
+        if wave.status == Status::AtBarrier {
+            wave.status = Status::Running;
+        }
+    }
+}
+
+/// Notes a wave's fault as its dispatch's; the first one counts.
+fn report(group: &mut Group, number: usize) {
+    let wave = &mut group.waves[number];
+    wave.status = Status::Ended;
+    let (kind, lane) = wave.state.fault.take().unwrap_or((FaultKind::IllegalInstruction { word: 0 }, None));
+    let fault = Fault { kind, pc: wave.state.pc, workgroup: group.id, wave: number as u32, lane };
+    // A second fault of the same dispatch adds nothing.
+    let _ = group.dispatch.fault.set(fault);
+}
+
+/// A run of `len` ones from bit `at`.
+fn run_mask(at: u32, len: u32) -> u128 {
+    let ones = if len >= 128 { !0 } else { (1u128 << len) - 1 };
+    ones.checked_shl(at).unwrap_or(0)
+}
+
+/// Returns the first place where `len` free bits follow each other.
+fn find_run(free: u128, len: u32) -> Option<u32> {
+    if len == 0 {
+        return Some(0);
+    }
+    // After folding, bit k says that `covered` bits from k on are free.
+    let (mut runs, mut covered) = (free, 1);
+    while covered < len {
+        let step = covered.min(len - covered);
+        runs &= runs >> step;
+        covered += step;
+    }
+    (runs != 0).then(|| runs.trailing_zeros())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn find_run_returns_the_first_fit_or_none() {
+        assert_eq!(find_run(!0, 128), Some(0));
+        assert_eq!(find_run(!0 - 1, 128), None);
+        assert_eq!(find_run(0b1110_0110, 3), Some(5));
+        assert_eq!(find_run(0b1110_0110, 4), None);
+        assert_eq!(find_run(0, 1), None);
+        assert_eq!(find_run(0, 0), Some(0));
+        for len in 1..128 {
+            let free = run_mask(128 - len, len);
+            assert_eq!(find_run(free, len), Some(128 - len), "{len}");
+            assert_eq!(find_run(free >> 1 & !(1 << 127), len + 1), None, "{len}");
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! A resident wave and the state its registers start in.
+//!
+//! Source: LLVM "User Guide for AMDGPU Backend", "Initial Kernel Execution State".
+
+use super::code::CodePage;
+use super::launch::Dispatch;
+use crate::arch::LANES;
+use crate::exec::cx::{EXEC, WaveState};
+use crate::hardware::{CuHardware, Row, SIMD_ROWS, WAVE_SLOTS};
+use std::sync::Arc;
+
+/// Words of the scratch buffer descriptor but its address (gfx9): swizzled, index stride 64, thread id added, 32-bit data.
+const SCRATCH_WORD1: u32 = 1 << 31;
+const SCRATCH_WORD3: u32 = 0x00ea_7fac;
+
+/// What a wave is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Status {
+    Running,
+    AtBarrier,
+    Ended,
+}
+
+/// One wave on a compute unit.
+pub(super) struct Wave {
+    pub(super) state: WaveState,
+    pub(super) status: Status,
+    pub(super) simd: usize,
+    pub(super) slot: usize,
+    /// Rows allocated in the SIMD's register file, from `state.row_base`.
+    pub(super) rows: u16,
+    /// The page `state.pc` was last found in.
+    pub(super) page: Option<Arc<CodePage>>,
+}
+
+/// Where a new wave goes.
+pub(super) struct Place {
+    pub(super) cu: u32,
+    pub(super) simd: usize,
+    pub(super) slot: usize,
+    pub(super) row_base: u16,
+    pub(super) rows: u16,
+    pub(super) lds_base: u32,
+}
+
+impl Wave {
+    /// Sets up wave `number` of work-group `id`: registers that the descriptor names are written, all others stay as they are.
+    pub(super) fn launch(d: &Dispatch, id: [u32; 3], number: u32, place: &Place, hw: &mut CuHardware) -> Wave {
+        let k = &d.descriptor;
+        let slot_of_device = u64::from(place.cu) * WAVE_SLOTS as u64 + place.slot as u64;
+        let wave_offset = slot_of_device * d.scratch_stride;
+        let s = &mut hw.sgpr[place.slot % WAVE_SLOTS];
+
+        let mut next = 0;
+        let mut user = |words: &[u32]| {
+            for &word in words {
+                s[next & 127] = word;
+                next += 1;
+            }
+        };
+        let pair = |v: u64| [v as u32, (v >> 32) as u32];
+        if k.private_segment_buffer {
+            let [low, high] = pair(d.scratch_base);
+            user(&[low, high & 0xffff | SCRATCH_WORD1, d.scratch_total.min(u64::from(u32::MAX)) as u32, SCRATCH_WORD3]);
+        }
+        if k.dispatch_ptr {
+            user(&pair(d.packet_address));
+        }
+        if k.queue_ptr {
+            user(&pair(d.queue_address));
+        }
+        if k.kernarg_segment_ptr {
+            user(&pair(d.packet.kernarg_address));
+        }
+        if k.dispatch_id {
+            user(&pair(d.dispatch_id));
+        }
+        if k.flat_scratch_init {
+            user(&pair(d.scratch_base));
+        }
+        if k.private_segment_size {
+            user(&[d.private_bytes]);
+        }
+        if let Some(preload) = k.kernarg_preload {
+            user(d.preload.get(..usize::from(preload.length_words)).unwrap_or(&d.preload));
+        }
+        // System registers follow the declared number of user registers, however many of those were filled.
+        next = usize::from(k.user_sgpr_count);
+        for (wanted, value) in [
+            (k.workgroup_id_x, id[0]),
+            (k.workgroup_id_y, id[1]),
+            (k.workgroup_id_z, id[2]),
+            (k.workgroup_info, u32::from(number == 0) << 31 | d.waves_per_group << 6 | number),
+            (k.enable_private_segment && !d.arch.has_architected_flat_scratch(), wave_offset as u32),
+        ] {
+            if wanted {
+                s[next & 127] = value;
+                next += 1;
+            }
+        }
+
+        let size = d.group_size(id);
+        let items = size[0] * size[1] * size[2];
+        let first = number * LANES as u32;
+        let active = items.saturating_sub(first).min(LANES as u32);
+        let exec = if active == LANES as u32 { !0 } else { (1u64 << active) - 1 };
+        s[EXEC] = exec as u32;
+        s[EXEC + 1] = (exec >> 32) as u32;
+
+        // Work-item ids are packed into one register: 10 bits each.
+        let ids: Row = core::array::from_fn(|lane| {
+            let item = first + lane as u32;
+            let (x, y, z) = (item % size[0].max(1), item / size[0].max(1) % size[1].max(1), item / (size[0] * size[1]).max(1));
+            match k.workitem_id_dims {
+                0 => x,
+                1 => x | y << 10,
+                _ => x | y << 10 | z << 20,
+            }
+        });
+        hw.vgpr[place.simd % hw.vgpr.len()][usize::from(place.row_base) % SIMD_ROWS] = ids;
+
+        Wave {
+            state: WaveState {
+                pc: d.entry,
+                scc: false,
+                mode: k.initial_mode(),
+                row_base: place.row_base,
+                vgprs: k.arch_vgprs(),
+                acc_offset: k.accum_offset,
+                agprs: k.agprs(),
+                lds_base: place.lds_base,
+                lds_bytes: d.lds_bytes,
+                scratch: d.scratch_base.wrapping_add(wave_offset),
+                scratch_lane_bytes: d.private_bytes,
+                hw_id: place.slot as u32 & 7 | (place.simd as u32) << 4 | place.cu << 8,
+                message: 0,
+                fault: None,
+            },
+            status: if active == 0 { Status::Ended } else { Status::Running },
+            simd: place.simd,
+            slot: place.slot,
+            rows: place.rows,
+            page: None,
+        }
+    }
+}

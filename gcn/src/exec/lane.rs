@@ -1,0 +1,423 @@
+//! Vector arithmetic by closures: an instruction says what one lane does, this does it for sixty-four.
+//!
+//! A row of the table reads `v2(|a: f32, b: f32| a + b)`. The closure's types choose how operands are fetched ([`Lane`]):
+//! sixteen lanes at a time, so that the compiler keeps them in vector registers, and every chunk is read before it is written, so that source
+//! and destination may be the same register.
+
+use super::cx::{Cx, Flow, VCC};
+use super::half::{Half, f16_to_f32};
+use super::inst::{Inst, Src};
+
+/// Lanes that are worked on together.
+pub(crate) const CHUNK: usize = 16;
+const CHUNKS: usize = 64 / CHUNK;
+const LANE_BIT: [u32; CHUNK] = {
+    let mut bits = [0; CHUNK];
+    let mut k = 0;
+    while k < CHUNK {
+        bits[k] = 1 << k;
+        k += 1;
+    }
+    bits
+};
+
+/// A value in one lane of one operand.
+pub(crate) trait Lane: Copy + Default {
+    /// Reads chunk `c` of source `k`, sign modifiers applied.
+    fn load(cx: &Cx<'_>, i: &Inst, k: usize, c: usize) -> [Self; CHUNK];
+    /// Writes chunk `c` of the destination where `mask` has a bit.
+    fn store(cx: &mut Cx<'_>, i: &Inst, c: usize, value: &[Self; CHUNK], mask: u32);
+}
+
+#[inline(always)]
+fn dword(cx: &Cx<'_>, src: Src, d: usize, c: usize) -> [u32; CHUNK] {
+    let row = match src {
+        Src::V(r) => cx.row(super::inst::Dst::V(r), d),
+        Src::S(r) => return [cx.s[(usize::from(r) + d) & 127]; CHUNK],
+        Src::K(k) => return [(k >> (32 * d)) as u32; CHUNK],
+        Src::A(r) => cx.row(super::inst::Dst::A(r), d),
+        Src::T(r) => cx.row(super::inst::Dst::T(r), d),
+        Src::Flag(_) => return [if d == 0 { cx.s32(src) } else { 0 }; CHUNK],
+    };
+    let mut out = [0; CHUNK];
+    out.copy_from_slice(&row[c * CHUNK..][..CHUNK]);
+    out
+}
+
+#[inline(always)]
+fn put_dword(cx: &mut Cx<'_>, i: &Inst, d: usize, c: usize, value: &[u32; CHUNK], mask: u32) {
+    let row = &mut cx.row_mut(i.dst, d)[c * CHUNK..][..CHUNK];
+    if mask == 0xffff {
+        row.copy_from_slice(value);
+    } else {
+        let mut merged = [0; CHUNK];
+        merged.copy_from_slice(row);
+        for k in 0..CHUNK {
+            merged[k] = if mask & LANE_BIT[k] == LANE_BIT[k] { value[k] } else { merged[k] };
+        }
+        row.copy_from_slice(&merged);
+    }
+}
+
+/// Turns every element of a chunk into another.
+#[inline(always)]
+fn each<A: Copy, R: Copy + Default>(a: &[A; CHUNK], f: impl Fn(A) -> R) -> [R; CHUNK] {
+    let mut out = [R::default(); CHUNK];
+    for k in 0..CHUNK {
+        out[k] = f(a[k]);
+    }
+    out
+}
+
+macro_rules! lane32 {
+    ($($t:ty, |$x:ident| $from:expr, |$y:ident| $to:expr;)*) => {$(
+        impl Lane for $t {
+            #[inline(always)]
+            fn load(cx: &Cx<'_>, i: &Inst, k: usize, c: usize) -> [Self; CHUNK] {
+                each(&dword(cx, i.src[k], 0, c), |$x| $from)
+            }
+            #[inline(always)]
+            fn store(cx: &mut Cx<'_>, i: &Inst, c: usize, value: &[Self; CHUNK], mask: u32) {
+                put_dword(cx, i, 0, c, &each(value, |$y| $to), mask);
+            }
+        }
+    )*};
+}
+
+lane32! {
+    u32, |x| x, |x| x;
+    i32, |x| x as i32, |x| x as u32;
+    u16, |x| x as u16, |x| u32::from(x);
+    i16, |x| x as i16, |x| u32::from(x as u16);
+}
+
+/// Applies the sign modifiers of source `k` to chunk `x`, whose sign bit is `sign`.
+macro_rules! signs {
+    ($i:expr, $k:expr, $x:expr, $sign:expr) => {{
+        let mut x = $x;
+        if $i.abs >> $k & 1 == 1 {
+            x = each(&x, |v| v & !$sign);
+        }
+        if $i.neg >> $k & 1 == 1 {
+            x = each(&x, |v| v ^ $sign);
+        }
+        x
+    }};
+}
+
+impl Lane for f32 {
+    #[inline(always)]
+    fn load(cx: &Cx<'_>, i: &Inst, k: usize, c: usize) -> [f32; CHUNK] {
+        let mut x = dword(cx, i.src[k], 0, c);
+        if i.neg | i.abs != 0 {
+            x = signs!(i, k, x, 0x8000_0000);
+        }
+        each(&x, f32::from_bits)
+    }
+    #[inline(always)]
+    fn store(cx: &mut Cx<'_>, i: &Inst, c: usize, value: &[f32; CHUNK], mask: u32) {
+        put_dword(cx, i, 0, c, &each(value, f32::to_bits), mask);
+    }
+}
+
+impl Lane for Half {
+    #[inline(always)]
+    fn load(cx: &Cx<'_>, i: &Inst, k: usize, c: usize) -> [Half; CHUNK] {
+        let mut x = each(&dword(cx, i.src[k], 0, c), |v| v as u16);
+        if i.neg | i.abs != 0 {
+            x = signs!(i, k, x, 0x8000);
+        }
+        each(&x, |v| Half(f16_to_f32(v)))
+    }
+    #[inline(always)]
+    fn store(cx: &mut Cx<'_>, i: &Inst, c: usize, value: &[Half; CHUNK], mask: u32) {
+        put_dword(cx, i, 0, c, &each(value, |v| u32::from(v.bits())), mask);
+    }
+}
+
+#[inline(always)]
+fn qword(cx: &Cx<'_>, src: Src, c: usize) -> [u64; CHUNK] {
+    let (lo, hi) = (dword(cx, src, 0, c), dword(cx, src, 1, c));
+    let mut out = [0; CHUNK];
+    for k in 0..CHUNK {
+        out[k] = u64::from(lo[k]) | u64::from(hi[k]) << 32;
+    }
+    out
+}
+
+#[inline(always)]
+fn put_qword(cx: &mut Cx<'_>, i: &Inst, c: usize, value: &[u64; CHUNK], mask: u32) {
+    put_dword(cx, i, 0, c, &each(value, |v| v as u32), mask);
+    put_dword(cx, i, 1, c, &each(value, |v| (v >> 32) as u32), mask);
+}
+
+macro_rules! lane64 {
+    ($($t:ty, |$x:ident| $from:expr, |$y:ident| $to:expr;)*) => {$(
+        impl Lane for $t {
+            #[inline(always)]
+            fn load(cx: &Cx<'_>, i: &Inst, k: usize, c: usize) -> [Self; CHUNK] {
+                each(&qword(cx, i.src[k], c), |$x| $from)
+            }
+            #[inline(always)]
+            fn store(cx: &mut Cx<'_>, i: &Inst, c: usize, value: &[Self; CHUNK], mask: u32) {
+                put_qword(cx, i, c, &each(value, |$y| $to), mask);
+            }
+        }
+    )*};
+}
+
+lane64! {
+    u64, |x| x, |x| x;
+    i64, |x| x as i64, |x| x as u64;
+}
+
+impl Lane for f64 {
+    #[inline(always)]
+    fn load(cx: &Cx<'_>, i: &Inst, k: usize, c: usize) -> [f64; CHUNK] {
+        let mut x = qword(cx, i.src[k], c);
+        if i.neg | i.abs != 0 {
+            x = signs!(i, k, x, 1u64 << 63);
+        }
+        each(&x, f64::from_bits)
+    }
+    #[inline(always)]
+    fn store(cx: &mut Cx<'_>, i: &Inst, c: usize, value: &[f64; CHUNK], mask: u32) {
+        put_qword(cx, i, c, &each(value, f64::to_bits), mask);
+    }
+}
+
+#[inline(always)]
+fn chunk_mask(exec: u64, c: usize) -> u32 {
+    (exec >> (c * CHUNK)) as u32 & 0xffff
+}
+
+/// Collects a bit for each lane.
+#[inline(always)]
+fn to_bits(x: &[bool; CHUNK]) -> u64 {
+    let mut bits = [0u32; CHUNK];
+    for k in 0..CHUNK {
+        bits[k] = if x[k] { LANE_BIT[k] } else { 0 };
+    }
+    u64::from(bits.iter().fold(0, |a, b| a | b))
+}
+
+/// Spreads a chunk's bits of a mask into lanes.
+#[inline(always)]
+fn from_bits(mask: u64, c: usize) -> [bool; CHUNK] {
+    let bits = chunk_mask(mask, c);
+    each(&LANE_BIT, |b| bits & b == b)
+}
+
+/// What a literal means to an operand type.
+pub(crate) trait Constant {
+    fn constant(literal: u32) -> Self;
+}
+
+impl Constant for f32 {
+    #[inline(always)]
+    fn constant(literal: u32) -> f32 {
+        f32::from_bits(literal)
+    }
+}
+
+impl Constant for Half {
+    #[inline(always)]
+    fn constant(literal: u32) -> Half {
+        Half::from_bits(literal as u16)
+    }
+}
+
+impl Cx<'_> {
+    /// `dst = f(src0)` in every active lane.
+    #[inline(always)]
+    pub(crate) fn v1<A: Lane, R: Lane>(&mut self, i: &Inst, f: impl Fn(A) -> R) -> Flow {
+        let exec = self.exec();
+        for c in 0..CHUNKS {
+            let a = A::load(self, i, 0, c);
+            R::store(self, i, c, &each(&a, &f), chunk_mask(exec, c));
+        }
+        Flow::Next
+    }
+
+    /// `dst = f(src0, src1)`.
+    #[inline(always)]
+    pub(crate) fn v2<A: Lane, B: Lane, R: Lane>(&mut self, i: &Inst, f: impl Fn(A, B) -> R) -> Flow {
+        let exec = self.exec();
+        for c in 0..CHUNKS {
+            let (a, b) = (A::load(self, i, 0, c), B::load(self, i, 1, c));
+            let mut out = [R::default(); CHUNK];
+            for k in 0..CHUNK {
+                out[k] = f(a[k], b[k]);
+            }
+            R::store(self, i, c, &out, chunk_mask(exec, c));
+        }
+        Flow::Next
+    }
+
+    /// `dst = f(src0, src1, src2)`.
+    #[inline(always)]
+    pub(crate) fn v3<A: Lane, B: Lane, C: Lane, R: Lane>(&mut self, i: &Inst, f: impl Fn(A, B, C) -> R) -> Flow {
+        let exec = self.exec();
+        for c in 0..CHUNKS {
+            let (x, y, z) = (A::load(self, i, 0, c), B::load(self, i, 1, c), C::load(self, i, 2, c));
+            let mut out = [R::default(); CHUNK];
+            for k in 0..CHUNK {
+                out[k] = f(x[k], y[k], z[k]);
+            }
+            R::store(self, i, c, &out, chunk_mask(exec, c));
+        }
+        Flow::Next
+    }
+
+    /// `dst = f(src0, src1, dst)`: the accumulating short forms.
+    #[inline(always)]
+    pub(crate) fn v2acc<A: Lane, B: Lane, R: Lane>(&mut self, i: &Inst, f: impl Fn(A, B, R) -> R) -> Flow {
+        let exec = self.exec();
+        for c in 0..CHUNKS {
+            let (a, b) = (A::load(self, i, 0, c), B::load(self, i, 1, c));
+            // The binder put the destination into src2 for accumulating rows; its modifier bits are never set.
+            let d = R::load(self, i, 2, c);
+            let mut out = [R::default(); CHUNK];
+            for k in 0..CHUNK {
+                out[k] = f(a[k], b[k], d[k]);
+            }
+            R::store(self, i, c, &out, chunk_mask(exec, c));
+        }
+        Flow::Next
+    }
+
+    /// `dst = f(src0, src1, literal)`: the short forms that carry a constant. It is a 16-bit one where the operands are.
+    #[inline(always)]
+    pub(crate) fn v2k<A: Lane + Constant>(&mut self, i: &Inst, f: impl Fn(A, A, A) -> A) -> Flow {
+        let k = A::constant(i.literal);
+        self.v2(i, |a, b| f(a, b, k))
+    }
+
+    /// `dst = f(src0, src1, src2, bit of VCC)`.
+    #[inline(always)]
+    pub(crate) fn v3vcc<A: Lane>(&mut self, i: &Inst, f: impl Fn(A, A, A, bool) -> A) -> Flow {
+        let (exec, vcc) = (self.exec(), self.sgpr64(VCC));
+        for c in 0..CHUNKS {
+            let (x, y, z) = (A::load(self, i, 0, c), A::load(self, i, 1, c), A::load(self, i, 2, c));
+            let bit = from_bits(vcc, c);
+            let mut out = [A::default(); CHUNK];
+            for k in 0..CHUNK {
+                out[k] = f(x[k], y[k], z[k], bit[k]);
+            }
+            A::store(self, i, c, &out, chunk_mask(exec, c));
+        }
+        Flow::Next
+    }
+
+    /// Writes a bit for each active lane to the scalar destination, zero for the others.
+    #[inline(always)]
+    pub(crate) fn vcmp<A: Lane, B: Lane>(&mut self, i: &Inst, f: impl Fn(A, B) -> bool) -> Flow {
+        let mut mask = 0;
+        for c in 0..CHUNKS {
+            let (a, b) = (A::load(self, i, 0, c), B::load(self, i, 1, c));
+            let mut out = [false; CHUNK];
+            for k in 0..CHUNK {
+                out[k] = f(a[k], b[k]);
+            }
+            mask |= to_bits(&out) << (c * CHUNK);
+        }
+        mask &= self.exec();
+        self.set_sgpr64(usize::from(i.sdst), mask);
+        Flow::Next
+    }
+
+    /// As [`vcmp`](Self::vcmp), and EXEC takes the result too (`v_cmpx`).
+    #[inline(always)]
+    pub(crate) fn vcmpx<A: Lane, B: Lane>(&mut self, i: &Inst, f: impl Fn(A, B) -> bool) -> Flow {
+        let flow = self.vcmp(i, f);
+        let mask = self.sgpr64(usize::from(i.sdst));
+        self.set_sgpr64(super::cx::EXEC, mask);
+        flow
+    }
+
+    /// `dst, mask = f(src0, src1)`: additions and subtractions with carry or borrow out.
+    #[inline(always)]
+    pub(crate) fn vcarry(&mut self, i: &Inst, f: impl Fn(u32, u32) -> (u32, bool)) -> Flow {
+        self.vcarry_in(i, |a, b, _| f(a, b))
+    }
+
+    /// `dst, mask = f(src0, src1, bit of the mask in src2)`.
+    #[inline(always)]
+    pub(crate) fn vcarry_in(&mut self, i: &Inst, f: impl Fn(u32, u32, bool) -> (u32, bool)) -> Flow {
+        let exec = self.exec();
+        let carry_in = self.s64(i.src[2]);
+        let mut mask = 0;
+        for c in 0..CHUNKS {
+            let (a, b) = (u32::load(self, i, 0, c), u32::load(self, i, 1, c));
+            let carry = from_bits(carry_in, c);
+            let (mut out, mut carries) = ([0; CHUNK], [false; CHUNK]);
+            for k in 0..CHUNK {
+                (out[k], carries[k]) = f(a[k], b[k], carry[k]);
+            }
+            u32::store(self, i, c, &out, chunk_mask(exec, c));
+            mask |= to_bits(&carries) << (c * CHUNK);
+        }
+        self.set_sgpr64(usize::from(i.sdst), mask & exec);
+        Flow::Next
+    }
+
+    /// `dst = f(src0, src1, bit of the mask in src2)` (`v_cndmask`).
+    #[inline(always)]
+    pub(crate) fn vselect<A: Lane>(&mut self, i: &Inst, f: impl Fn(A, A, bool) -> A) -> Flow {
+        let exec = self.exec();
+        let select = self.s64(i.src[2]);
+        for c in 0..CHUNKS {
+            let (a, b) = (A::load(self, i, 0, c), A::load(self, i, 1, c));
+            let bit = from_bits(select, c);
+            let mut out = [A::default(); CHUNK];
+            for k in 0..CHUNK {
+                out[k] = f(a[k], b[k], bit[k]);
+            }
+            A::store(self, i, c, &out, chunk_mask(exec, c));
+        }
+        Flow::Next
+    }
+
+    /// `dst, mask = f(src0, src1, src2)`: `v_mad_u64_u32`, `v_mad_i64_i32` and `v_div_scale`.
+    #[inline(always)]
+    pub(crate) fn v3mask<A: Lane, C: Lane>(&mut self, i: &Inst, f: impl Fn(A, A, C) -> (C, bool)) -> Flow {
+        let exec = self.exec();
+        let mut mask = 0;
+        for c in 0..CHUNKS {
+            let (x, y, z) = (A::load(self, i, 0, c), A::load(self, i, 1, c), C::load(self, i, 2, c));
+            let (mut out, mut bits) = ([C::default(); CHUNK], [false; CHUNK]);
+            for k in 0..CHUNK {
+                (out[k], bits[k]) = f(x[k], y[k], z[k]);
+            }
+            C::store(self, i, c, &out, chunk_mask(exec, c));
+            mask |= to_bits(&bits) << (c * CHUNK);
+        }
+        self.set_sgpr64(usize::from(i.sdst), mask & exec);
+        Flow::Next
+    }
+
+    /// Packed pairs of 32-bit values: each half of the destination from a chosen half of each source (`op_sel`, `op_sel_hi`).
+    #[inline(always)]
+    pub(crate) fn vpk32<const N: usize>(&mut self, i: &Inst, f: impl Fn([f32; N]) -> f32) -> Flow {
+        let exec = self.exec();
+        for c in 0..CHUNKS {
+            let mut halves = [[0u32; CHUNK]; 2];
+            for (half, out) in halves.iter_mut().enumerate() {
+                let (select, negate) = if half == 0 { (i.op_sel, i.neg) } else { (i.op_sel_hi, i.abs) };
+                let mut x = [[0u32; CHUNK]; N];
+                for (k, x) in x.iter_mut().enumerate() {
+                    *x = dword(self, i.src[k], usize::from(select >> k & 1), c);
+                    if negate >> k & 1 == 1 {
+                        *x = each(x, |v| v ^ 0x8000_0000);
+                    }
+                }
+                for (lane, out) in out.iter_mut().enumerate() {
+                    *out = f(core::array::from_fn(|k| f32::from_bits(x[k][lane]))).to_bits();
+                }
+            }
+            put_dword(self, i, 0, c, &halves[0], chunk_mask(exec, c));
+            put_dword(self, i, 1, c, &halves[1], chunk_mask(exec, c));
+        }
+        Flow::Next
+    }
+}

@@ -1,0 +1,22 @@
+//! Executes instructions: operands, handlers, and the choice of the host's vector instructions.
+//!
+//! Every row of the instruction table becomes a function, compiled once for any x86-64 (or other) host and once for hosts with AVX2 and FMA.
+//! [`Tier`] is the table of those functions that suits the machine at hand. The method named in a row is written once, in safe
+//! Rust over arrays of lanes, and is inlined into both.
+
+pub(crate) mod atomic;
+pub(crate) mod cx;
+mod division;
+mod half;
+pub(crate) mod inst;
+mod lane;
+mod lds;
+mod memory;
+pub(crate) mod modified;
+mod numeric;
+mod scalar;
+mod tier;
+mod vector;
+
+pub use tier::Tier;
+pub(crate) use numeric::mode_supported;

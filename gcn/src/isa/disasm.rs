@@ -1,0 +1,1 @@
+//! Prints instructions as LLVM's disassembler does.

@@ -1,0 +1,156 @@
+//! Rows of FLAT, GLOBAL and SCRATCH.
+
+/// Passes the flat-address rows on, in front of the rows collected so far.
+macro_rules! flat_rows {
+    ($next:ident $apply:ident { $($rows:tt)* }) => {
+        $crate::isa::table::$next! { $apply {
+            // ---- FLAT --------------------------------------------------------------------------------------------------------
+            Flat 16 flat_load_ubyte ALL B32 (B64) [LOAD] = flat_load_narrow[1](|x, _| x);
+            Flat 17 flat_load_sbyte ALL B32 (B64) [LOAD] = flat_load_narrow[1](|x, _| sext8(x));
+            Flat 18 flat_load_ushort ALL B32 (B64) [LOAD] = flat_load_narrow[2](|x, _| x);
+            Flat 19 flat_load_sshort ALL B32 (B64) [LOAD] = flat_load_narrow[2](|x, _| sext16(x));
+            Flat 20 flat_load_dword ALL B32 (B64) [LOAD] = flat_load[1]();
+            Flat 21 flat_load_dwordx2 ALL B64 (B64) [LOAD] = flat_load[2]();
+            Flat 22 flat_load_dwordx3 ALL B96 (B64) [LOAD] = flat_load[3]();
+            Flat 23 flat_load_dwordx4 ALL B128 (B64) [LOAD] = flat_load[4]();
+            Flat 24 flat_store_byte ALL None (B64 B32) [] = flat_store_narrow[1](0);
+            Flat 25 flat_store_byte_d16_hi ALL None (B64 B32) [] = flat_store_narrow[1](16);
+            Flat 26 flat_store_short ALL None (B64 B32) [] = flat_store_narrow[2](0);
+            Flat 27 flat_store_short_d16_hi ALL None (B64 B32) [] = flat_store_narrow[2](16);
+            Flat 28 flat_store_dword ALL None (B64 B32) [] = flat_store[1]();
+            Flat 29 flat_store_dwordx2 ALL None (B64 B64) [] = flat_store[2]();
+            Flat 30 flat_store_dwordx3 ALL None (B64 B96) [] = flat_store[3]();
+            Flat 31 flat_store_dwordx4 ALL None (B64 B128) [] = flat_store[4]();
+            Flat 32 flat_load_ubyte_d16 ALL B32 (B64) [LOAD] = flat_load_narrow[1](|x, old| low16(x, old));
+            Flat 33 flat_load_ubyte_d16_hi ALL B32 (B64) [LOAD] = flat_load_narrow[1](|x, old| high16(x, old));
+            Flat 34 flat_load_sbyte_d16 ALL B32 (B64) [LOAD] = flat_load_narrow[1](|x, old| low16(sext8(x), old));
+            Flat 35 flat_load_sbyte_d16_hi ALL B32 (B64) [LOAD] = flat_load_narrow[1](|x, old| high16(sext8(x), old));
+            Flat 36 flat_load_short_d16 ALL B32 (B64) [LOAD] = flat_load_narrow[2](|x, old| low16(x, old));
+            Flat 37 flat_load_short_d16_hi ALL B32 (B64) [LOAD] = flat_load_narrow[2](|x, old| high16(x, old));
+            Flat 64 flat_atomic_swap ALL U32 (B64 U32) [ATOMIC] = flat_atomic(|_: u32, x| x);
+            Flat 65 flat_atomic_cmpswap ALL U32 (B64 B64) [ATOMIC] = flat_cmpswap[u32]();
+            Flat 66 flat_atomic_add ALL U32 (B64 U32) [ATOMIC] = flat_atomic(|old: u32, x| old.wrapping_add(x));
+            Flat 67 flat_atomic_sub ALL U32 (B64 U32) [ATOMIC] = flat_atomic(|old: u32, x| old.wrapping_sub(x));
+            Flat 68 flat_atomic_smin ALL I32 (B64 I32) [ATOMIC] = flat_atomic(|old: i32, x| old.min(x));
+            Flat 69 flat_atomic_umin ALL U32 (B64 U32) [ATOMIC] = flat_atomic(|old: u32, x| old.min(x));
+            Flat 70 flat_atomic_smax ALL I32 (B64 I32) [ATOMIC] = flat_atomic(|old: i32, x| old.max(x));
+            Flat 71 flat_atomic_umax ALL U32 (B64 U32) [ATOMIC] = flat_atomic(|old: u32, x| old.max(x));
+            Flat 72 flat_atomic_and ALL U32 (B64 U32) [ATOMIC] = flat_atomic(|old: u32, x| old & x);
+            Flat 73 flat_atomic_or ALL U32 (B64 U32) [ATOMIC] = flat_atomic(|old: u32, x| old | x);
+            Flat 74 flat_atomic_xor ALL U32 (B64 U32) [ATOMIC] = flat_atomic(|old: u32, x| old ^ x);
+            Flat 75 flat_atomic_inc ALL U32 (B64 U32) [ATOMIC] = flat_atomic(|old: u32, x| inc(old, x));
+            Flat 76 flat_atomic_dec ALL U32 (B64 U32) [ATOMIC] = flat_atomic(|old: u32, x| dec(old, x));
+            Flat 96 flat_atomic_swap_x2 ALL U64 (B64 U64) [ATOMIC] = flat_atomic(|_: u64, x| x);
+            Flat 97 flat_atomic_cmpswap_x2 ALL U64 (B64 B128) [ATOMIC] = flat_cmpswap[u64]();
+            Flat 98 flat_atomic_add_x2 ALL U64 (B64 U64) [ATOMIC] = flat_atomic(|old: u64, x| old.wrapping_add(x));
+            Flat 99 flat_atomic_sub_x2 ALL U64 (B64 U64) [ATOMIC] = flat_atomic(|old: u64, x| old.wrapping_sub(x));
+            Flat 100 flat_atomic_smin_x2 ALL I64 (B64 I64) [ATOMIC] = flat_atomic(|old: i64, x| old.min(x));
+            Flat 101 flat_atomic_umin_x2 ALL U64 (B64 U64) [ATOMIC] = flat_atomic(|old: u64, x| old.min(x));
+            Flat 102 flat_atomic_smax_x2 ALL I64 (B64 I64) [ATOMIC] = flat_atomic(|old: i64, x| old.max(x));
+            Flat 103 flat_atomic_umax_x2 ALL U64 (B64 U64) [ATOMIC] = flat_atomic(|old: u64, x| old.max(x));
+            Flat 104 flat_atomic_and_x2 ALL U64 (B64 U64) [ATOMIC] = flat_atomic(|old: u64, x| old & x);
+            Flat 105 flat_atomic_or_x2 ALL U64 (B64 U64) [ATOMIC] = flat_atomic(|old: u64, x| old | x);
+            Flat 106 flat_atomic_xor_x2 ALL U64 (B64 U64) [ATOMIC] = flat_atomic(|old: u64, x| old ^ x);
+            Flat 107 flat_atomic_inc_x2 ALL U64 (B64 U64) [ATOMIC] = flat_atomic(|old: u64, x| inc64(old, x));
+            Flat 108 flat_atomic_dec_x2 ALL U64 (B64 U64) [ATOMIC] = flat_atomic(|old: u64, x| dec64(old, x));
+            Flat 77 flat_atomic_add_f32 GFX942 F32 (B64 F32) [ATOMIC] = flat_atomic(|old: f32, x| old + x);
+            Flat 78 flat_atomic_pk_add_f16 GFX942 PF16 (B64 PF16) [ATOMIC] = flat_atomic(|old: u32, x| pk_add_f16(old, x));
+            Flat 79 flat_atomic_add_f64 ALL F64 (B64 F64) [ATOMIC] = flat_atomic(|old: f64, x| old + x);
+            Flat 80 flat_atomic_min_f64 ALL F64 (B64 F64) [ATOMIC] = flat_atomic(|old: f64, x| min_f64(old, x));
+            Flat 81 flat_atomic_max_f64 ALL F64 (B64 F64) [ATOMIC] = flat_atomic(|old: f64, x| max_f64(old, x));
+            Flat 82 flat_atomic_pk_add_bf16 GFX942 B32 (B64 B32) [ATOMIC] = flat_atomic(|old: u32, x| pk_add_bf16(old, x));
+
+            // ---- GLOBAL ------------------------------------------------------------------------------------------------------
+            Global 16 global_load_ubyte ALL B32 (B64) [LOAD] = global_load_narrow[1](|x, _| x);
+            Global 17 global_load_sbyte ALL B32 (B64) [LOAD] = global_load_narrow[1](|x, _| sext8(x));
+            Global 18 global_load_ushort ALL B32 (B64) [LOAD] = global_load_narrow[2](|x, _| x);
+            Global 19 global_load_sshort ALL B32 (B64) [LOAD] = global_load_narrow[2](|x, _| sext16(x));
+            Global 20 global_load_dword ALL B32 (B64) [LOAD] = global_load[1]();
+            Global 21 global_load_dwordx2 ALL B64 (B64) [LOAD] = global_load[2]();
+            Global 22 global_load_dwordx3 ALL B96 (B64) [LOAD] = global_load[3]();
+            Global 23 global_load_dwordx4 ALL B128 (B64) [LOAD] = global_load[4]();
+            Global 24 global_store_byte ALL None (B64 B32) [] = global_store_narrow[1](0);
+            Global 25 global_store_byte_d16_hi ALL None (B64 B32) [] = global_store_narrow[1](16);
+            Global 26 global_store_short ALL None (B64 B32) [] = global_store_narrow[2](0);
+            Global 27 global_store_short_d16_hi ALL None (B64 B32) [] = global_store_narrow[2](16);
+            Global 28 global_store_dword ALL None (B64 B32) [] = global_store[1]();
+            Global 29 global_store_dwordx2 ALL None (B64 B64) [] = global_store[2]();
+            Global 30 global_store_dwordx3 ALL None (B64 B96) [] = global_store[3]();
+            Global 31 global_store_dwordx4 ALL None (B64 B128) [] = global_store[4]();
+            Global 32 global_load_ubyte_d16 ALL B32 (B64) [LOAD] = global_load_narrow[1](|x, old| low16(x, old));
+            Global 33 global_load_ubyte_d16_hi ALL B32 (B64) [LOAD] = global_load_narrow[1](|x, old| high16(x, old));
+            Global 34 global_load_sbyte_d16 ALL B32 (B64) [LOAD] = global_load_narrow[1](|x, old| low16(sext8(x), old));
+            Global 35 global_load_sbyte_d16_hi ALL B32 (B64) [LOAD] = global_load_narrow[1](|x, old| high16(sext8(x), old));
+            Global 36 global_load_short_d16 ALL B32 (B64) [LOAD] = global_load_narrow[2](|x, old| low16(x, old));
+            Global 37 global_load_short_d16_hi ALL B32 (B64) [LOAD] = global_load_narrow[2](|x, old| high16(x, old));
+            Global 38 global_load_lds_ubyte GFX942 None (B64) [DECODE_ONLY] = unsupported();
+            Global 39 global_load_lds_sbyte GFX942 None (B64) [DECODE_ONLY] = unsupported();
+            Global 40 global_load_lds_ushort GFX942 None (B64) [DECODE_ONLY] = unsupported();
+            Global 41 global_load_lds_sshort GFX942 None (B64) [DECODE_ONLY] = unsupported();
+            Global 42 global_load_lds_dword GFX942 None (B64) [DECODE_ONLY] = unsupported();
+            Global 64 global_atomic_swap ALL U32 (B64 U32) [ATOMIC] = global_atomic(|_: u32, x| x);
+            Global 65 global_atomic_cmpswap ALL U32 (B64 B64) [ATOMIC] = global_cmpswap[u32]();
+            Global 66 global_atomic_add ALL U32 (B64 U32) [ATOMIC] = global_atomic(|old: u32, x| old.wrapping_add(x));
+            Global 67 global_atomic_sub ALL U32 (B64 U32) [ATOMIC] = global_atomic(|old: u32, x| old.wrapping_sub(x));
+            Global 68 global_atomic_smin ALL I32 (B64 I32) [ATOMIC] = global_atomic(|old: i32, x| old.min(x));
+            Global 69 global_atomic_umin ALL U32 (B64 U32) [ATOMIC] = global_atomic(|old: u32, x| old.min(x));
+            Global 70 global_atomic_smax ALL I32 (B64 I32) [ATOMIC] = global_atomic(|old: i32, x| old.max(x));
+            Global 71 global_atomic_umax ALL U32 (B64 U32) [ATOMIC] = global_atomic(|old: u32, x| old.max(x));
+            Global 72 global_atomic_and ALL U32 (B64 U32) [ATOMIC] = global_atomic(|old: u32, x| old & x);
+            Global 73 global_atomic_or ALL U32 (B64 U32) [ATOMIC] = global_atomic(|old: u32, x| old | x);
+            Global 74 global_atomic_xor ALL U32 (B64 U32) [ATOMIC] = global_atomic(|old: u32, x| old ^ x);
+            Global 75 global_atomic_inc ALL U32 (B64 U32) [ATOMIC] = global_atomic(|old: u32, x| inc(old, x));
+            Global 76 global_atomic_dec ALL U32 (B64 U32) [ATOMIC] = global_atomic(|old: u32, x| dec(old, x));
+            Global 96 global_atomic_swap_x2 ALL U64 (B64 U64) [ATOMIC] = global_atomic(|_: u64, x| x);
+            Global 97 global_atomic_cmpswap_x2 ALL U64 (B64 B128) [ATOMIC] = global_cmpswap[u64]();
+            Global 98 global_atomic_add_x2 ALL U64 (B64 U64) [ATOMIC] = global_atomic(|old: u64, x| old.wrapping_add(x));
+            Global 99 global_atomic_sub_x2 ALL U64 (B64 U64) [ATOMIC] = global_atomic(|old: u64, x| old.wrapping_sub(x));
+            Global 100 global_atomic_smin_x2 ALL I64 (B64 I64) [ATOMIC] = global_atomic(|old: i64, x| old.min(x));
+            Global 101 global_atomic_umin_x2 ALL U64 (B64 U64) [ATOMIC] = global_atomic(|old: u64, x| old.min(x));
+            Global 102 global_atomic_smax_x2 ALL I64 (B64 I64) [ATOMIC] = global_atomic(|old: i64, x| old.max(x));
+            Global 103 global_atomic_umax_x2 ALL U64 (B64 U64) [ATOMIC] = global_atomic(|old: u64, x| old.max(x));
+            Global 104 global_atomic_and_x2 ALL U64 (B64 U64) [ATOMIC] = global_atomic(|old: u64, x| old & x);
+            Global 105 global_atomic_or_x2 ALL U64 (B64 U64) [ATOMIC] = global_atomic(|old: u64, x| old | x);
+            Global 106 global_atomic_xor_x2 ALL U64 (B64 U64) [ATOMIC] = global_atomic(|old: u64, x| old ^ x);
+            Global 107 global_atomic_inc_x2 ALL U64 (B64 U64) [ATOMIC] = global_atomic(|old: u64, x| inc64(old, x));
+            Global 108 global_atomic_dec_x2 ALL U64 (B64 U64) [ATOMIC] = global_atomic(|old: u64, x| dec64(old, x));
+            Global 77 global_atomic_add_f32 ALL F32 (B64 F32) [ATOMIC] = global_atomic(|old: f32, x| old + x);
+            Global 78 global_atomic_pk_add_f16 ALL PF16 (B64 PF16) [ATOMIC] = global_atomic(|old: u32, x| pk_add_f16(old, x));
+            Global 79 global_atomic_add_f64 ALL F64 (B64 F64) [ATOMIC] = global_atomic(|old: f64, x| old + x);
+            Global 80 global_atomic_min_f64 ALL F64 (B64 F64) [ATOMIC] = global_atomic(|old: f64, x| min_f64(old, x));
+            Global 81 global_atomic_max_f64 ALL F64 (B64 F64) [ATOMIC] = global_atomic(|old: f64, x| max_f64(old, x));
+            Global 82 global_atomic_pk_add_bf16 GFX942 B32 (B64 B32) [ATOMIC] = global_atomic(|old: u32, x| pk_add_bf16(old, x));
+
+            // ---- SCRATCH -----------------------------------------------------------------------------------------------------
+            Scratch 16 scratch_load_ubyte ALL B32 (B32) [LOAD] = scratch_load_narrow[1](|x, _| x);
+            Scratch 17 scratch_load_sbyte ALL B32 (B32) [LOAD] = scratch_load_narrow[1](|x, _| sext8(x));
+            Scratch 18 scratch_load_ushort ALL B32 (B32) [LOAD] = scratch_load_narrow[2](|x, _| x);
+            Scratch 19 scratch_load_sshort ALL B32 (B32) [LOAD] = scratch_load_narrow[2](|x, _| sext16(x));
+            Scratch 20 scratch_load_dword ALL B32 (B32) [LOAD] = scratch_load[1]();
+            Scratch 21 scratch_load_dwordx2 ALL B64 (B32) [LOAD] = scratch_load[2]();
+            Scratch 22 scratch_load_dwordx3 ALL B96 (B32) [LOAD] = scratch_load[3]();
+            Scratch 23 scratch_load_dwordx4 ALL B128 (B32) [LOAD] = scratch_load[4]();
+            Scratch 24 scratch_store_byte ALL None (B32 B32) [] = scratch_store_narrow[1](0);
+            Scratch 25 scratch_store_byte_d16_hi ALL None (B32 B32) [] = scratch_store_narrow[1](16);
+            Scratch 26 scratch_store_short ALL None (B32 B32) [] = scratch_store_narrow[2](0);
+            Scratch 27 scratch_store_short_d16_hi ALL None (B32 B32) [] = scratch_store_narrow[2](16);
+            Scratch 28 scratch_store_dword ALL None (B32 B32) [] = scratch_store[1]();
+            Scratch 29 scratch_store_dwordx2 ALL None (B32 B64) [] = scratch_store[2]();
+            Scratch 30 scratch_store_dwordx3 ALL None (B32 B96) [] = scratch_store[3]();
+            Scratch 31 scratch_store_dwordx4 ALL None (B32 B128) [] = scratch_store[4]();
+            Scratch 32 scratch_load_ubyte_d16 ALL B32 (B32) [LOAD] = scratch_load_narrow[1](|x, old| low16(x, old));
+            Scratch 33 scratch_load_ubyte_d16_hi ALL B32 (B32) [LOAD] = scratch_load_narrow[1](|x, old| high16(x, old));
+            Scratch 34 scratch_load_sbyte_d16 ALL B32 (B32) [LOAD] = scratch_load_narrow[1](|x, old| low16(sext8(x), old));
+            Scratch 35 scratch_load_sbyte_d16_hi ALL B32 (B32) [LOAD] = scratch_load_narrow[1](|x, old| high16(sext8(x), old));
+            Scratch 36 scratch_load_short_d16 ALL B32 (B32) [LOAD] = scratch_load_narrow[2](|x, old| low16(x, old));
+            Scratch 37 scratch_load_short_d16_hi ALL B32 (B32) [LOAD] = scratch_load_narrow[2](|x, old| high16(x, old));
+            Scratch 38 scratch_load_lds_ubyte GFX942 None (B32) [DECODE_ONLY] = unsupported();
+            Scratch 39 scratch_load_lds_sbyte GFX942 None (B32) [DECODE_ONLY] = unsupported();
+            Scratch 40 scratch_load_lds_ushort GFX942 None (B32) [DECODE_ONLY] = unsupported();
+            Scratch 41 scratch_load_lds_sshort GFX942 None (B32) [DECODE_ONLY] = unsupported();
+            Scratch 42 scratch_load_lds_dword GFX942 None (B32) [DECODE_ONLY] = unsupported();
+            $($rows)*
+        } }
+    };
+}
+pub(crate) use flat_rows;

@@ -1,0 +1,233 @@
+//! Rows of the scalar encodings: SOP1, SOP2, SOPC, SOPK, SOPP, SMEM.
+
+/// Passes the scalar rows on, in front of the rows collected so far.
+macro_rules! scalar_rows {
+    ($next:ident $apply:ident { $($rows:tt)* }) => {
+        $crate::isa::table::$next! { $apply {
+            // ---- SOP1: one operand ------------------------------------------------------------------------------------------
+            Sop1 0 s_mov_b32 ALL B32 (B32) [] = s1(|a: u32| a);
+            Sop1 1 s_mov_b64 ALL B64 (B64) [] = s1(|a: u64| a);
+            Sop1 2 s_cmov_b32 ALL B32 (B32) [] = s_cmov(|a: u32| a);
+            Sop1 3 s_cmov_b64 ALL B64 (B64) [] = s_cmov(|a: u64| a);
+            Sop1 4 s_not_b32 ALL B32 (B32) [] = s1c(|a: u32| nonzero(!a));
+            Sop1 5 s_not_b64 ALL B64 (B64) [] = s1c(|a: u64| nonzero(!a));
+            Sop1 6 s_wqm_b32 ALL B32 (B32) [] = s1c(|a: u32| nonzero(wqm(u64::from(a)) as u32));
+            Sop1 7 s_wqm_b64 ALL B64 (B64) [] = s1c(|a: u64| nonzero(wqm(a)));
+            Sop1 8 s_brev_b32 ALL B32 (B32) [] = s1(|a: u32| a.reverse_bits());
+            Sop1 9 s_brev_b64 ALL B64 (B64) [] = s1(|a: u64| a.reverse_bits());
+            Sop1 10 s_bcnt0_i32_b32 ALL I32 (B32) [] = s1c(|a: u32| nonzero(a.count_zeros()));
+            Sop1 11 s_bcnt0_i32_b64 ALL I32 (B64) [] = s1c(|a: u64| nonzero(a.count_zeros()));
+            Sop1 12 s_bcnt1_i32_b32 ALL I32 (B32) [] = s1c(|a: u32| nonzero(a.count_ones()));
+            Sop1 13 s_bcnt1_i32_b64 ALL I32 (B64) [] = s1c(|a: u64| nonzero(a.count_ones()));
+            Sop1 14 s_ff0_i32_b32 ALL I32 (B32) [] = s1(|a: u32| ffbl_b32(!a));
+            Sop1 15 s_ff0_i32_b64 ALL I32 (B64) [] = s1(|a: u64| ffbl_b64(!a));
+            Sop1 16 s_ff1_i32_b32 ALL I32 (B32) [] = s1(|a: u32| ffbl_b32(a));
+            Sop1 17 s_ff1_i32_b64 ALL I32 (B64) [] = s1(|a: u64| ffbl_b64(a));
+            Sop1 18 s_flbit_i32_b32 ALL I32 (B32) [] = s1(|a: u32| ffbh_u32(a));
+            Sop1 19 s_flbit_i32_b64 ALL I32 (B64) [] = s1(|a: u64| ffbh_u64(a));
+            Sop1 20 s_flbit_i32 ALL I32 (I32) [] = s1(|a: i32| ffbh_i32(a));
+            Sop1 21 s_flbit_i32_i64 ALL I32 (I64) [] = s1(|a: i64| ffbh_u64((a ^ (a >> 63)) as u64));
+            Sop1 22 s_sext_i32_i8 ALL I32 (I32) [] = s1(|a: i32| i32::from(a as i8));
+            Sop1 23 s_sext_i32_i16 ALL I32 (I32) [] = s1(|a: i32| i32::from(a as i16));
+            Sop1 24 s_bitset0_b32 ALL B32 (U32) [ACCUMULATES] = s_update(|d: u32, a: u32| d & !(1 << (a & 31)));
+            Sop1 25 s_bitset0_b64 ALL B64 (U32) [ACCUMULATES] = s_update(|d: u64, a: u32| d & !(1 << (a & 63)));
+            Sop1 26 s_bitset1_b32 ALL B32 (U32) [ACCUMULATES] = s_update(|d: u32, a: u32| d | 1 << (a & 31));
+            Sop1 27 s_bitset1_b64 ALL B64 (U32) [ACCUMULATES] = s_update(|d: u64, a: u32| d | 1 << (a & 63));
+            Sop1 28 s_getpc_b64 ALL B64 () [] = s_getpc();
+            Sop1 29 s_setpc_b64 ALL None (B64) [] = s_setpc();
+            Sop1 30 s_swappc_b64 ALL B64 (B64) [] = s_swappc();
+            Sop1 31 s_rfe_b64 ALL None (B64) [DECODE_ONLY] = unsupported();
+            Sop1 32 s_and_saveexec_b64 ALL B64 (B64) [] = saveexec(|s, exec| s & exec);
+            Sop1 33 s_or_saveexec_b64 ALL B64 (B64) [] = saveexec(|s, exec| s | exec);
+            Sop1 34 s_xor_saveexec_b64 ALL B64 (B64) [] = saveexec(|s, exec| s ^ exec);
+            Sop1 35 s_andn2_saveexec_b64 ALL B64 (B64) [] = saveexec(|s, exec| s & !exec);
+            Sop1 36 s_orn2_saveexec_b64 ALL B64 (B64) [] = saveexec(|s, exec| s | !exec);
+            Sop1 37 s_nand_saveexec_b64 ALL B64 (B64) [] = saveexec(|s, exec| !(s & exec));
+            Sop1 38 s_nor_saveexec_b64 ALL B64 (B64) [] = saveexec(|s, exec| !(s | exec));
+            Sop1 39 s_xnor_saveexec_b64 ALL B64 (B64) [] = saveexec(|s, exec| !(s ^ exec));
+            Sop1 40 s_quadmask_b32 ALL B32 (B32) [] = s1c(|a: u32| nonzero(quadmask(u64::from(a)) as u32));
+            Sop1 41 s_quadmask_b64 ALL B64 (B64) [] = s1c(|a: u64| nonzero(quadmask(a)));
+            Sop1 42 s_movrels_b32 ALL B32 (B32) [DECODE_ONLY] = unsupported();
+            Sop1 43 s_movrels_b64 ALL B64 (B64) [DECODE_ONLY] = unsupported();
+            Sop1 44 s_movreld_b32 ALL B32 (B32) [DECODE_ONLY] = unsupported();
+            Sop1 45 s_movreld_b64 ALL B64 (B64) [DECODE_ONLY] = unsupported();
+            Sop1 46 s_cbranch_join ALL None (B32) [DECODE_ONLY] = unsupported();
+            Sop1 48 s_abs_i32 ALL I32 (I32) [] = s1c(|a: i32| nonzero(a.wrapping_abs() as u32));
+            Sop1 50 s_set_gpr_idx_idx ALL None (B32) [DECODE_ONLY] = unsupported();
+            Sop1 51 s_andn1_saveexec_b64 ALL B64 (B64) [] = saveexec(|s, exec| !s & exec);
+            Sop1 52 s_orn1_saveexec_b64 ALL B64 (B64) [] = saveexec(|s, exec| !s | exec);
+            Sop1 53 s_andn1_wrexec_b64 ALL B64 (B64) [] = wrexec(|s, exec| !s & exec);
+            Sop1 54 s_andn2_wrexec_b64 ALL B64 (B64) [] = wrexec(|s, exec| s & !exec);
+            Sop1 55 s_bitreplicate_b64_b32 ALL B64 (B32) [] = s1(|a: u32| bitreplicate(a));
+
+            // ---- SOP2: two operands -----------------------------------------------------------------------------------------
+            Sop2 0 s_add_u32 ALL U32 (U32 U32) [] = s2c(|a: u32, b: u32| a.overflowing_add(b));
+            Sop2 1 s_sub_u32 ALL U32 (U32 U32) [] = s2c(|a: u32, b: u32| a.overflowing_sub(b));
+            Sop2 2 s_add_i32 ALL I32 (I32 I32) [] = s2c(|a: i32, b: i32| a.overflowing_add(b));
+            Sop2 3 s_sub_i32 ALL I32 (I32 I32) [] = s2c(|a: i32, b: i32| a.overflowing_sub(b));
+            Sop2 4 s_addc_u32 ALL U32 (U32 U32) [] = s2cc(|a: u32, b: u32, carry| a.carrying_add(b, carry));
+            Sop2 5 s_subb_u32 ALL U32 (U32 U32) [] = s2cc(|a: u32, b: u32, borrow| a.borrowing_sub(b, borrow));
+            Sop2 6 s_min_i32 ALL I32 (I32 I32) [] = s2c(|a: i32, b: i32| (a.min(b), a < b));
+            Sop2 7 s_min_u32 ALL U32 (U32 U32) [] = s2c(|a: u32, b: u32| (a.min(b), a < b));
+            Sop2 8 s_max_i32 ALL I32 (I32 I32) [] = s2c(|a: i32, b: i32| (a.max(b), a >= b));
+            Sop2 9 s_max_u32 ALL U32 (U32 U32) [] = s2c(|a: u32, b: u32| (a.max(b), a >= b));
+            Sop2 10 s_cselect_b32 ALL B32 (B32 B32) [] = s2cc(|a: u32, b: u32, scc| (if scc { a } else { b }, scc));
+            Sop2 11 s_cselect_b64 ALL B64 (B64 B64) [] = s2cc(|a: u64, b: u64, scc| (if scc { a } else { b }, scc));
+            Sop2 12 s_and_b32 ALL B32 (B32 B32) [] = s2c(|a: u32, b: u32| nonzero(a & b));
+            Sop2 13 s_and_b64 ALL B64 (B64 B64) [] = s2c(|a: u64, b: u64| nonzero(a & b));
+            Sop2 14 s_or_b32 ALL B32 (B32 B32) [] = s2c(|a: u32, b: u32| nonzero(a | b));
+            Sop2 15 s_or_b64 ALL B64 (B64 B64) [] = s2c(|a: u64, b: u64| nonzero(a | b));
+            Sop2 16 s_xor_b32 ALL B32 (B32 B32) [] = s2c(|a: u32, b: u32| nonzero(a ^ b));
+            Sop2 17 s_xor_b64 ALL B64 (B64 B64) [] = s2c(|a: u64, b: u64| nonzero(a ^ b));
+            Sop2 18 s_andn2_b32 ALL B32 (B32 B32) [] = s2c(|a: u32, b: u32| nonzero(a & !b));
+            Sop2 19 s_andn2_b64 ALL B64 (B64 B64) [] = s2c(|a: u64, b: u64| nonzero(a & !b));
+            Sop2 20 s_orn2_b32 ALL B32 (B32 B32) [] = s2c(|a: u32, b: u32| nonzero(a | !b));
+            Sop2 21 s_orn2_b64 ALL B64 (B64 B64) [] = s2c(|a: u64, b: u64| nonzero(a | !b));
+            Sop2 22 s_nand_b32 ALL B32 (B32 B32) [] = s2c(|a: u32, b: u32| nonzero(!(a & b)));
+            Sop2 23 s_nand_b64 ALL B64 (B64 B64) [] = s2c(|a: u64, b: u64| nonzero(!(a & b)));
+            Sop2 24 s_nor_b32 ALL B32 (B32 B32) [] = s2c(|a: u32, b: u32| nonzero(!(a | b)));
+            Sop2 25 s_nor_b64 ALL B64 (B64 B64) [] = s2c(|a: u64, b: u64| nonzero(!(a | b)));
+            Sop2 26 s_xnor_b32 ALL B32 (B32 B32) [] = s2c(|a: u32, b: u32| nonzero(!(a ^ b)));
+            Sop2 27 s_xnor_b64 ALL B64 (B64 B64) [] = s2c(|a: u64, b: u64| nonzero(!(a ^ b)));
+            Sop2 28 s_lshl_b32 ALL B32 (B32 U32) [] = s2c(|a: u32, b: u32| nonzero(a << (b & 31)));
+            Sop2 29 s_lshl_b64 ALL B64 (B64 U32) [] = s2c(|a: u64, b: u32| nonzero(a << (b & 63)));
+            Sop2 30 s_lshr_b32 ALL B32 (B32 U32) [] = s2c(|a: u32, b: u32| nonzero(a >> (b & 31)));
+            Sop2 31 s_lshr_b64 ALL B64 (B64 U32) [] = s2c(|a: u64, b: u32| nonzero(a >> (b & 63)));
+            Sop2 32 s_ashr_i32 ALL I32 (I32 U32) [] = s2c(|a: i32, b: u32| nonzero((a >> (b & 31)) as u32));
+            Sop2 33 s_ashr_i64 ALL I64 (I64 U32) [] = s2c(|a: i64, b: u32| nonzero((a >> (b & 63)) as u64));
+            Sop2 34 s_bfm_b32 ALL B32 (U32 U32) [] = s2(|a: u32, b: u32| ((1u32 << (a & 31)) - 1) << (b & 31));
+            Sop2 35 s_bfm_b64 ALL B64 (U32 U32) [] = s2(|a: u32, b: u32| ((1u64 << (a & 63)) - 1) << (b & 63));
+            Sop2 36 s_mul_i32 ALL I32 (I32 I32) [] = s2(|a: i32, b: i32| a.wrapping_mul(b));
+            Sop2 37 s_bfe_u32 ALL U32 (U32 U32) [] = s2c(|a: u32, b: u32| nonzero(field_u64(u64::from(a), b & 31, b >> 16 & 127) as u32));
+            Sop2 38 s_bfe_i32 ALL I32 (I32 U32) [] = s2c(|a: i32, b: u32| nonzero(field_i64(i64::from(a), b & 31, (b >> 16 & 127).min(32)) as u32));
+            Sop2 39 s_bfe_u64 ALL U64 (U64 U32) [] = s2c(|a: u64, b: u32| nonzero(field_u64(a, b & 63, b >> 16 & 127)));
+            Sop2 40 s_bfe_i64 ALL I64 (I64 U32) [] = s2c(|a: i64, b: u32| nonzero(field_i64(a, b & 63, b >> 16 & 127)));
+            Sop2 41 s_cbranch_g_fork ALL None (B64 B64) [DECODE_ONLY] = unsupported();
+            Sop2 42 s_absdiff_i32 ALL I32 (I32 I32) [] = s2c(|a: i32, b: i32| nonzero(a.wrapping_sub(b).wrapping_abs() as u32));
+            Sop2 43 s_rfe_restore_b64 ALL None (B64 B32) [DECODE_ONLY] = unsupported();
+            Sop2 44 s_mul_hi_u32 ALL U32 (U32 U32) [] = s2(|a: u32, b: u32| mul_hi_u32(a, b));
+            Sop2 45 s_mul_hi_i32 ALL I32 (I32 I32) [] = s2(|a: i32, b: i32| mul_hi_i32(a, b));
+            Sop2 46 s_lshl1_add_u32 ALL U32 (U32 U32) [] = s2c(|a: u32, b: u32| shift_add(a, 1, b));
+            Sop2 47 s_lshl2_add_u32 ALL U32 (U32 U32) [] = s2c(|a: u32, b: u32| shift_add(a, 2, b));
+            Sop2 48 s_lshl3_add_u32 ALL U32 (U32 U32) [] = s2c(|a: u32, b: u32| shift_add(a, 3, b));
+            Sop2 49 s_lshl4_add_u32 ALL U32 (U32 U32) [] = s2c(|a: u32, b: u32| shift_add(a, 4, b));
+            Sop2 50 s_pack_ll_b32_b16 ALL B32 (B32 B32) [] = s2(|a: u32, b: u32| a & 0xffff | b << 16);
+            Sop2 51 s_pack_lh_b32_b16 ALL B32 (B32 B32) [] = s2(|a: u32, b: u32| a & 0xffff | b & 0xffff_0000);
+            Sop2 52 s_pack_hh_b32_b16 ALL B32 (B32 B32) [] = s2(|a: u32, b: u32| a >> 16 | b & 0xffff_0000);
+
+            // ---- SOPC: comparison into SCC ----------------------------------------------------------------------------------
+            Sopc 0 s_cmp_eq_i32 ALL None (I32 I32) [] = scmp(|a: i32, b: i32| a == b);
+            Sopc 1 s_cmp_lg_i32 ALL None (I32 I32) [] = scmp(|a: i32, b: i32| a != b);
+            Sopc 2 s_cmp_gt_i32 ALL None (I32 I32) [] = scmp(|a: i32, b: i32| a > b);
+            Sopc 3 s_cmp_ge_i32 ALL None (I32 I32) [] = scmp(|a: i32, b: i32| a >= b);
+            Sopc 4 s_cmp_lt_i32 ALL None (I32 I32) [] = scmp(|a: i32, b: i32| a < b);
+            Sopc 5 s_cmp_le_i32 ALL None (I32 I32) [] = scmp(|a: i32, b: i32| a <= b);
+            Sopc 6 s_cmp_eq_u32 ALL None (U32 U32) [] = scmp(|a: u32, b: u32| a == b);
+            Sopc 7 s_cmp_lg_u32 ALL None (U32 U32) [] = scmp(|a: u32, b: u32| a != b);
+            Sopc 8 s_cmp_gt_u32 ALL None (U32 U32) [] = scmp(|a: u32, b: u32| a > b);
+            Sopc 9 s_cmp_ge_u32 ALL None (U32 U32) [] = scmp(|a: u32, b: u32| a >= b);
+            Sopc 10 s_cmp_lt_u32 ALL None (U32 U32) [] = scmp(|a: u32, b: u32| a < b);
+            Sopc 11 s_cmp_le_u32 ALL None (U32 U32) [] = scmp(|a: u32, b: u32| a <= b);
+            Sopc 12 s_bitcmp0_b32 ALL None (B32 U32) [] = scmp(|a: u32, b: u32| a >> (b & 31) & 1 == 0);
+            Sopc 13 s_bitcmp1_b32 ALL None (B32 U32) [] = scmp(|a: u32, b: u32| a >> (b & 31) & 1 == 1);
+            Sopc 14 s_bitcmp0_b64 ALL None (B64 U32) [] = scmp(|a: u64, b: u32| a >> (b & 63) & 1 == 0);
+            Sopc 15 s_bitcmp1_b64 ALL None (B64 U32) [] = scmp(|a: u64, b: u32| a >> (b & 63) & 1 == 1);
+            Sopc 16 s_setvskip ALL None (B32 U32) [DECODE_ONLY] = unsupported();
+            Sopc 17 s_set_gpr_idx_on ALL None (B32 U32) [DECODE_ONLY] = unsupported();
+            Sopc 18 s_cmp_eq_u64 ALL None (U64 U64) [] = scmp(|a: u64, b: u64| a == b);
+            Sopc 19 s_cmp_lg_u64 ALL None (U64 U64) [] = scmp(|a: u64, b: u64| a != b);
+
+            // ---- SOPK: a 16-bit immediate -----------------------------------------------------------------------------------
+            Sopk 0 s_movk_i32 ALL I32 (Imm16) [] = sk(|_, imm, _| imm as u32);
+            Sopk 1 s_cmovk_i32 ALL I32 (Imm16) [] = sk(|d, imm, scc| if scc { imm as u32 } else { d });
+            Sopk 2 s_cmpk_eq_i32 ALL I32 (Imm16) [] = skcmp(|d, imm| d as i32 == imm);
+            Sopk 3 s_cmpk_lg_i32 ALL I32 (Imm16) [] = skcmp(|d, imm| d as i32 != imm);
+            Sopk 4 s_cmpk_gt_i32 ALL I32 (Imm16) [] = skcmp(|d, imm| d as i32 > imm);
+            Sopk 5 s_cmpk_ge_i32 ALL I32 (Imm16) [] = skcmp(|d, imm| d as i32 >= imm);
+            Sopk 6 s_cmpk_lt_i32 ALL I32 (Imm16) [] = skcmp(|d, imm| (d as i32) < imm);
+            Sopk 7 s_cmpk_le_i32 ALL I32 (Imm16) [] = skcmp(|d, imm| d as i32 <= imm);
+            Sopk 8 s_cmpk_eq_u32 ALL U32 (Imm16) [] = skcmp(|d, imm| d == imm as u32 & 0xffff);
+            Sopk 9 s_cmpk_lg_u32 ALL U32 (Imm16) [] = skcmp(|d, imm| d != imm as u32 & 0xffff);
+            Sopk 10 s_cmpk_gt_u32 ALL U32 (Imm16) [] = skcmp(|d, imm| d > imm as u32 & 0xffff);
+            Sopk 11 s_cmpk_ge_u32 ALL U32 (Imm16) [] = skcmp(|d, imm| d >= imm as u32 & 0xffff);
+            Sopk 12 s_cmpk_lt_u32 ALL U32 (Imm16) [] = skcmp(|d, imm| d < imm as u32 & 0xffff);
+            Sopk 13 s_cmpk_le_u32 ALL U32 (Imm16) [] = skcmp(|d, imm| d <= imm as u32 & 0xffff);
+            Sopk 14 s_addk_i32 ALL I32 (Imm16) [] = skc(|d, imm| d.overflowing_add(imm));
+            Sopk 15 s_mulk_i32 ALL I32 (Imm16) [] = sk(|d, imm, _| d.wrapping_mul(imm as u32));
+            Sopk 16 s_cbranch_i_fork ALL B64 (Imm16) [DECODE_ONLY] = unsupported();
+            Sopk 17 s_getreg_b32 ALL B32 (Imm16) [] = s_getreg();
+            Sopk 18 s_setreg_b32 ALL B32 (Imm16) [] = s_setreg(false);
+            Sopk 20 s_setreg_imm32_b32 ALL None (Imm16) [LITERAL] = s_setreg(true);
+            Sopk 21 s_call_b64 ALL B64 (Imm16) [] = s_call();
+
+            // ---- SOPP: program control --------------------------------------------------------------------------------------
+            Sopp 0 s_nop ALL None (Imm16) [] = nothing();
+            Sopp 1 s_endpgm ALL None () [] = flow(Flow::End);
+            Sopp 2 s_branch ALL None (Imm16) [] = branch(|_| true);
+            Sopp 3 s_wakeup ALL None () [] = nothing();
+            Sopp 4 s_cbranch_scc0 ALL None (Imm16) [] = branch(|cx| !cx.w.scc);
+            Sopp 5 s_cbranch_scc1 ALL None (Imm16) [] = branch(|cx| cx.w.scc);
+            Sopp 6 s_cbranch_vccz ALL None (Imm16) [] = branch(|cx| cx.sgpr64(VCC) == 0);
+            Sopp 7 s_cbranch_vccnz ALL None (Imm16) [] = branch(|cx| cx.sgpr64(VCC) != 0);
+            Sopp 8 s_cbranch_execz ALL None (Imm16) [] = branch(|cx| cx.exec() == 0);
+            Sopp 9 s_cbranch_execnz ALL None (Imm16) [] = branch(|cx| cx.exec() != 0);
+            Sopp 10 s_barrier ALL None () [] = flow(Flow::Barrier);
+            Sopp 11 s_setkill ALL None (Imm16) [DECODE_ONLY] = unsupported();
+            Sopp 12 s_waitcnt ALL None (Imm16) [] = nothing();
+            Sopp 13 s_sethalt ALL None (Imm16) [DECODE_ONLY] = unsupported();
+            Sopp 14 s_sleep ALL None (Imm16) [] = flow(Flow::Yield);
+            Sopp 15 s_setprio ALL None (Imm16) [] = nothing();
+            Sopp 16 s_sendmsg ALL None (Imm16) [] = s_sendmsg();
+            Sopp 17 s_sendmsghalt ALL None (Imm16) [DECODE_ONLY] = unsupported();
+            Sopp 18 s_trap ALL None (Imm16) [] = s_trap();
+            Sopp 19 s_icache_inv ALL None () [] = nothing();
+            Sopp 20 s_incperflevel ALL None (Imm16) [] = nothing();
+            Sopp 21 s_decperflevel ALL None (Imm16) [] = nothing();
+            Sopp 22 s_ttracedata ALL None () [] = nothing();
+            // No debugger is ever attached, so its branches fall through.
+            Sopp 23 s_cbranch_cdbgsys ALL None (Imm16) [] = nothing();
+            Sopp 24 s_cbranch_cdbguser ALL None (Imm16) [] = nothing();
+            Sopp 25 s_cbranch_cdbgsys_or_user ALL None (Imm16) [] = nothing();
+            Sopp 26 s_cbranch_cdbgsys_and_user ALL None (Imm16) [] = nothing();
+            Sopp 27 s_endpgm_saved ALL None () [] = flow(Flow::End);
+            Sopp 28 s_set_gpr_idx_off ALL None () [DECODE_ONLY] = unsupported();
+            Sopp 29 s_set_gpr_idx_mode ALL None (Imm16) [DECODE_ONLY] = unsupported();
+            Sopp 30 s_endpgm_ordered_ps_done ALL None () [DECODE_ONLY] = unsupported();
+
+            // ---- SMEM: scalar memory ----------------------------------------------------------------------------------------
+            Smem 0 s_load_dword ALL B32 (B64) [] = s_load(1);
+            Smem 1 s_load_dwordx2 ALL B64 (B64) [] = s_load(2);
+            Smem 2 s_load_dwordx4 ALL B128 (B64) [] = s_load(4);
+            Smem 3 s_load_dwordx8 ALL B256 (B64) [] = s_load(8);
+            Smem 4 s_load_dwordx16 ALL B512 (B64) [] = s_load(16);
+            Smem 5 s_scratch_load_dword ALL B32 (B64) [DECODE_ONLY] = unsupported();
+            Smem 6 s_scratch_load_dwordx2 ALL B64 (B64) [DECODE_ONLY] = unsupported();
+            Smem 7 s_scratch_load_dwordx4 ALL B128 (B64) [DECODE_ONLY] = unsupported();
+            Smem 8 s_buffer_load_dword ALL B32 (B128) [] = s_buffer_load(1);
+            Smem 9 s_buffer_load_dwordx2 ALL B64 (B128) [] = s_buffer_load(2);
+            Smem 10 s_buffer_load_dwordx4 ALL B128 (B128) [] = s_buffer_load(4);
+            Smem 11 s_buffer_load_dwordx8 ALL B256 (B128) [] = s_buffer_load(8);
+            Smem 12 s_buffer_load_dwordx16 ALL B512 (B128) [] = s_buffer_load(16);
+            Smem 16 s_store_dword ALL B32 (B64) [] = s_store(1);
+            Smem 17 s_store_dwordx2 ALL B64 (B64) [] = s_store(2);
+            Smem 18 s_store_dwordx4 ALL B128 (B64) [] = s_store(4);
+            Smem 21 s_scratch_store_dword ALL B32 (B64) [DECODE_ONLY] = unsupported();
+            Smem 22 s_scratch_store_dwordx2 ALL B64 (B64) [DECODE_ONLY] = unsupported();
+            Smem 23 s_scratch_store_dwordx4 ALL B128 (B64) [DECODE_ONLY] = unsupported();
+            Smem 24 s_buffer_store_dword ALL B32 (B128) [DECODE_ONLY] = unsupported();
+            Smem 25 s_buffer_store_dwordx2 ALL B64 (B128) [DECODE_ONLY] = unsupported();
+            Smem 26 s_buffer_store_dwordx4 ALL B128 (B128) [DECODE_ONLY] = unsupported();
+            // Caches: every access reaches memory at once, so there is nothing to write back or to invalidate.
+            Smem 32 s_dcache_inv ALL None () [] = nothing();
+            Smem 33 s_dcache_wb ALL None () [] = nothing();
+            Smem 34 s_dcache_inv_vol ALL None () [] = nothing();
+            Smem 35 s_dcache_wb_vol ALL None () [] = nothing();
+            Smem 36 s_memtime ALL B64 () [] = s_clock(1);
+            Smem 37 s_memrealtime ALL B64 () [] = s_clock(10);
+            Smem 40 s_dcache_discard ALL None (B64) [] = nothing();
+            Smem 41 s_dcache_discard_x2 ALL None (B64) [] = nothing();
+            $($rows)*
+        } }
+    };
+}
+pub(crate) use scalar_rows;

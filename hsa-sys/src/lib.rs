@@ -1,0 +1,1 @@
+//! Raw HSA runtime declarations, opened at run time

@@ -1,0 +1,105 @@
+//! How long a node is expected to occupy the device next, and how far a latency node may be moved forward.
+
+/// A decay of 1/50 per dispatch: a node that once ran a kernel of ten slices is trusted with one again after 115 short ones.
+const DECAY: u64 = 50;
+
+/// A node may be moved forward for one part in this many of the device time its siblings and it receive.
+const WARP_PART: u64 = 10;
+
+/// The learned request length: the peak of real occupancies, forgotten slowly.
+///
+/// A deadline computed from it is late enough for the longest kernel the node has lately run. A declared length would let
+/// a node that declares little and occupies much push everybody else back by the difference, every time.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Request {
+    learned_ns: u64,
+}
+
+impl Request {
+    /// Returns the request of a newcomer: nobody is believed to be brief before it was, as the first turns of many newcomers
+    /// are a crowd like any other.
+    pub(crate) fn new(occupancy_max_ns: u64) -> Request {
+        Request { learned_ns: occupancy_max_ns }
+    }
+
+    /// Returns what is known after one more occupancy.
+    pub(crate) fn after(self, occupied_ns: u64) -> Request {
+        Request { learned_ns: occupied_ns.max(self.learned_ns - self.learned_ns / DECAY) }
+    }
+
+    /// Returns the request length in ns.
+    pub(crate) fn length(self, slice_ns: u64, occupancy_max_ns: u64) -> u64 {
+        self.learned_ns.clamp(slice_ns, occupancy_max_ns)
+    }
+}
+
+/// One part in this many of the service of a queue is forgiven when it went to occupancies longer than predicted.
+const FORGIVEN_PART: u64 = 256;
+
+/// Whether the members of a queue keep to their predictions.
+///
+/// Deadlines from learned requests are as good as the predictions. A crowd that was brief until it was believed and then
+/// occupies the longest time there is, all together, could each take its L before one heavy member with early deadlines
+/// gets its turn. So what exceeds predictions is added up, and while the sum is more than L / 2 nobody's is believed:
+/// the order is then the one that takes L for everybody's request, in which no lie helps.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Trust {
+    /// Parts of a nanosecond: [`FORGIVEN_PART`] of them are one.
+    broken: u64,
+    most: u64,
+}
+
+impl Trust {
+    /// Returns full trust in a queue whose members occupy the device for `occupancy_max_ns` at most.
+    pub(crate) fn new(occupancy_max_ns: u64) -> Trust {
+        Trust { broken: 0, most: occupancy_max_ns.saturating_mul(FORGIVEN_PART / 2) }
+    }
+
+    /// Takes note of an occupancy that exceeded its prediction by `excess_ns`.
+    pub(crate) fn broken_by(&mut self, excess_ns: u64) {
+        // 2 L in all are forgiven after 384 L of service; there is no use in losing trust for longer.
+        self.broken =
+            self.broken.saturating_add(excess_ns.saturating_mul(FORGIVEN_PART)).min(self.most.saturating_mul(4));
+    }
+
+    /// Forgives what `service_ns` of service is worth.
+    pub(crate) fn forgive(&mut self, service_ns: u64) {
+        self.broken = self.broken.saturating_sub(service_ns);
+    }
+
+    pub(crate) fn is_exhausted(&self) -> bool {
+        self.broken > self.most
+    }
+}
+
+/// How much service a latency node may receive ahead of its turn.
+///
+/// Earned at a tenth of the device time that passes, up to half a slice, and spent on all service the node receives. While
+/// it covers the turn the node is expected to take, the node's deadline is now. So a node that takes short turns and less
+/// than a tenth of the device is served as soon as it wakes, and one that takes more waits like everybody else. What it
+/// is charged does not change, so neither does its share.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Warp {
+    budget_ns: u64,
+    /// The service of the parent up to which the budget was earned.
+    seen_ns: u64,
+}
+
+impl Warp {
+    /// Returns a warp that earns from `service_ns` on.
+    pub(crate) fn new(service_ns: u64) -> Warp {
+        Warp { budget_ns: 0, seen_ns: service_ns }
+    }
+
+    /// Earns up to the parent's `service_ns`, and returns whether the budget covers a turn of `turn_ns`.
+    pub(crate) fn covers(&mut self, turn_ns: u64, service_ns: u64, slice_ns: u64) -> bool {
+        let earned = (service_ns - self.seen_ns) / WARP_PART;
+        self.seen_ns += earned * WARP_PART;
+        self.budget_ns = (self.budget_ns + earned).min(slice_ns / 2);
+        self.budget_ns >= turn_ns
+    }
+
+    pub(crate) fn spend(&mut self, service_ns: u64) {
+        self.budget_ns = self.budget_ns.saturating_sub(service_ns);
+    }
+}

@@ -1,0 +1,15 @@
+//! What the crate promises, tested.
+//!
+//! | file | what it sees |
+//! |---|---|
+//! | `steady` | a set of tenants that stays busy, against the exact fluid device |
+//! | `bounds` | every function of [`crate::bounds`], by a property test of the same name |
+//! | `scenarios` | heavy beside light, sleepers: the cases that decide the algorithm, and wrong rules that must fail them |
+//! | `machine` | any sequence of calls, against a fluid device in rationals |
+//! | `features` | closed forms, and what each setting does |
+
+mod bounds;
+mod features;
+mod machine;
+mod scenarios;
+mod steady;

@@ -1,0 +1,5 @@
+//! The `wavegate` command.
+
+fn main() -> std::process::ExitCode {
+    wavegate::cli::main()
+}
