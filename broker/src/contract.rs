@@ -119,6 +119,8 @@ pub enum Input {
         session: SessionId,
         /// The signal that ended it, or 0.
         signal: u32,
+        /// What its gate said last; `None` if it never had one.
+        view: Option<GateView>,
     },
     /// Answers [`Action::CreateMemory`].
     MemoryCreated {

@@ -446,17 +446,25 @@ impl Broker {
         }
     }
 
-    /// The worker is gone: whatever it had of the device is free now, at its own expense.
-    pub(crate) fn lessor_session_gone(&mut self, now: Instant, session: SessionId, node: NodeId) {
+    /// The worker is gone: whatever it had of the device is free now. It pays for what it ran, and from the moment it was asked
+    /// to stop for the time lost to all. Its tenant inherits the debt, as the scheduler charged both.
+    pub(crate) fn lessor_session_gone(
+        &mut self,
+        now: Instant,
+        session: SessionId,
+        node: NodeId,
+        view: Option<&GateView>,
+    ) {
         match &self.lessor.holder {
             Holder::Lease(lease) if lease.session == session => {
-                let kind = if lease.level == Level::Suspend { ChargeKind::Recovery } else { ChargeKind::Occupancy };
-                let (tenant, mut occupancy) = (lease.tenant, lease.occupancy);
-                let ran = self.lessor.sched.charge(node, kind, to_sched(now));
-                occupancy.0 += ran.map_or(0, |n| n.0);
-                // A dead session's debt would die with it, so its tenant inherits it: the scheduler charged both.
-                self.lessor.holder = Holder::Nobody;
-                self.emit(Event::LeaseEnded { session, tenant, occupancy, reason: None });
+                let (tenant, wanted_at) = (lease.tenant, (lease.level == Level::Suspend).then_some(lease.wanted_at));
+                if let Some(view) = view {
+                    self.book(view, wanted_at.unwrap_or(now).min(now));
+                }
+                let kind = if wanted_at.is_some() { ChargeKind::Recovery } else { ChargeKind::Occupancy };
+                let _ = self.lessor.sched.charge(node, kind, to_sched(now));
+                let Holder::Lease(lease) = core::mem::replace(&mut self.lessor.holder, Holder::Nobody) else { return };
+                self.emit(Event::LeaseEnded { session, tenant, occupancy: lease.occupancy, reason: None });
             }
             Holder::Granting { session: s, .. } if *s == session => self.lessor.holder = Holder::Nobody,
             _ => {}

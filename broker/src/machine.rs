@@ -19,7 +19,7 @@ use sched::NodeId;
 
 use crate::admission::{Peer, tenant_of};
 use crate::config::{Config, ConfigError};
-use crate::contract::{Action, ConnectionId, Event, Input};
+use crate::contract::{Action, ConnectionId, Event, GateView, Input};
 use crate::lease::Lessor;
 use crate::ledger::{Denied, Ledger};
 
@@ -131,10 +131,12 @@ impl Broker {
                 Some(s) => s.worker_pid = pid,
                 None => self.stale += 1,
             },
-            Input::WorkerSpawnFailed { session } => self.handle_worker_gone(now, session, 0, EndReason::StartFailed),
+            Input::WorkerSpawnFailed { session } => {
+                self.handle_worker_gone(now, session, 0, EndReason::StartFailed, None);
+            }
             Input::WorkerSaid { session, request, report } => self.handle_report(now, session, request, report),
-            Input::WorkerExited { session, signal } => {
-                self.handle_worker_gone(now, session, signal, EndReason::WorkerDied);
+            Input::WorkerExited { session, signal, view } => {
+                self.handle_worker_gone(now, session, signal, EndReason::WorkerDied, view.as_ref());
             }
             Input::MemoryCreated { session, charge, created } => self.handle_memory(session, charge, created),
             Input::Gate { session, view } => self.handle_gate(now, session, &view),
@@ -441,7 +443,14 @@ impl Broker {
         }
     }
 
-    fn handle_worker_gone(&mut self, now: Instant, session: SessionId, signal: u32, otherwise: EndReason) {
+    fn handle_worker_gone(
+        &mut self,
+        now: Instant,
+        session: SessionId,
+        signal: u32,
+        otherwise: EndReason,
+        view: Option<&GateView>,
+    ) {
         self.set_deadline(session, None);
         let Some(s) = self.sessions.get(&session) else {
             self.stale += 1;
@@ -449,7 +458,7 @@ impl Broker {
         };
         let (tenant, node, told) = (s.tenant, s.node, s.told);
         let reason = s.ending.unwrap_or(otherwise);
-        self.lessor_session_gone(now, session, node);
+        self.lessor_session_gone(now, session, node, view);
         self.sessions.remove(&session);
         let (charges_reclaimed, bytes_reclaimed) = self.ledger.release_session(session);
         debug_assert!(self.ledger.of_session(session).next().is_none(), "a session that is gone has no charges");

@@ -102,7 +102,7 @@ fn a_worker_that_dies_before_its_grant_is_answered_leaves_the_device_free() {
     let mut shell = Shell::new();
     let (_, generation) = granting(&shell.runnable(RED)).unwrap();
     assert_eq!(granting(&shell.runnable(BLUE)), None);
-    let actions = shell.tell(Input::WorkerExited { session: RED, signal: 9 });
+    let actions = shell.tell(Input::WorkerExited { session: RED, signal: 9, view: None });
     assert_eq!(granting(&actions).map(|(s, _)| s), Some(BLUE));
     let stale = shell.broker.stale();
     assert_eq!(shell.granted(RED, generation), []);
@@ -119,6 +119,18 @@ fn an_arrival_that_changes_its_mind_is_not_granted() {
     let actions = shell.tell(Input::TakeOutcome { session: RED, generation, taken: true, view });
     assert_eq!(granting(&actions), None);
     assert_eq!(shell.broker.poll_timeout(), None);
+    // Nor later, when RED has had more than BLUE would be entitled to if it waited.
+    let (generation, _) = shell.lease(RED);
+    let granted_at = shell.now;
+    shell.now = Instant(20 * MS);
+    let view = GateView {
+        report: generation,
+        first_instruction_at: granted_at,
+        stopped_at: shell.now,
+        ..GateView::new(runnable().grant(generation).and_then(|w| w.release(true)).unwrap())
+    };
+    let actions = shell.tell(Input::Gate { session: RED, view });
+    assert_eq!(granting(&actions).map(|(s, _)| s), Some(RED));
 }
 
 #[test]

@@ -151,7 +151,7 @@ fn happen(w: &mut World, happening: &Happening) {
             let generation = LeaseGeneration::new(*b as u32);
             let nonsense = match c % 9 {
                 0 => Input::TenantDied { session },
-                1 => Input::WorkerExited { session, signal: 9 },
+                1 => Input::WorkerExited { session, signal: 9, view: Some(view(*a, *b)) },
                 2 => Input::MemoryCreated { session, charge: ChargeId(*b), created: true },
                 3 => Input::Gate { session, view: view(*a, *b) },
                 4 => Input::GrantOutcome { session, generation, granted_at: Some(Instant(*a)) },

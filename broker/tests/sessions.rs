@@ -67,6 +67,27 @@ fn saturated_tenants_share_by_weight() {
 }
 
 #[test]
+fn a_latency_tenant_does_not_wait_for_the_slice() {
+    let class = sched::Class::Latency { request: sched::Nanos(MS) };
+    let mut w = World::new(config(&[weighted("hog", 100), TenantConfig { class, ..weighted("keys", 100) }]));
+    let (hog, keys) = (w.session(1000), w.session(1001));
+    w.submit(hog, u64::MAX / 4);
+    let mut at_once = 0;
+    for key in 0..400 {
+        // 17 ms: it arrives everywhere in the hog's slices of 5 ms.
+        w.run(17 * MS);
+        let before = w.done(keys);
+        w.submit(keys, MS / 5);
+        w.step_all();
+        w.run(MS / 2);
+        // The scheduler first learns how short its turns are.
+        at_once += u32::from(key >= 300 && w.done(keys) == before + MS / 5);
+    }
+    assert!(at_once >= 90, "{at_once} of 100 keys were served within half a millisecond");
+    w.shut_down();
+}
+
+#[test]
 fn a_holder_that_does_not_stop_is_killed_and_only_it() {
     let mut w = two();
     let (red, blue) = (w.session(1000), w.session(1001));
@@ -127,6 +148,23 @@ fn whoever_dies_leaves_nothing_behind() {
         assert_eq!(w.done(blue) - before, 20 * MS, "the other has the device to itself");
         w.shut_down();
     }
+}
+
+#[test]
+fn dying_while_parked_is_free_too() {
+    let mut w = two();
+    let red = w.session(1000);
+    w.submit(red, 2 * MS);
+    w.run(1_000 * MS);
+    w.exit(red, 9);
+    let occupancy = w.events.iter().find_map(|e| match e {
+        Event::LeaseEnded { occupancy, .. } => Some(*occupancy),
+        _ => None,
+    });
+    assert_eq!(occupancy, Some(Nanos(2 * MS)));
+    let Ok(AdminReply::Status(status)) = w.admin(AdminCommand::Status) else { panic!("no status") };
+    assert_eq!((status.totals.occupancy.0, status.totals.idle.0), (2 * MS, 998 * MS));
+    w.shut_down();
 }
 
 #[test]

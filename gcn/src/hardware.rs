@@ -24,12 +24,16 @@ pub const SLOT_SGPRS: usize = 128;
 /// Bytes of LDS of a compute unit.
 pub const LDS_BYTES: usize = 64 * 1024;
 
-/// The register file of one SIMD.
-pub type SimdFile = [Row; SIMD_ROWS];
+/// Rows behind the registers of a SIMD in which an instruction lays out operands that are not plain registers. Their contents mean nothing from
+/// one instruction to the next; they are part of the hardware because what is left in them could be seen like anything else.
+pub const OPERAND_ROWS: usize = 32;
+
+/// The register file of one SIMD: registers, then operand rows.
+pub type SimdFile = [Row; SIMD_ROWS + OPERAND_ROWS];
 /// The scalar registers of one wave slot.
 pub type ScalarFile = [u32; SLOT_SGPRS];
 
-/// The storage of one compute unit: 592 KiB of plain bytes.
+/// The storage of one compute unit: 624 KiB of plain bytes.
 #[derive(FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct CuHardware {

@@ -27,18 +27,18 @@ pub const RING_SLOTS_MIN: u32 = 64;
 /// Most slots of a ring: 8 MiB of packets, what ROCr reports as `HSA_AGENT_INFO_QUEUE_MAX_SIZE`. HIP asks for 16,384.
 pub const RING_SLOTS_MAX: u32 = 1 << 17;
 
-/// Most queues of one session. HIP uses at most 4 hardware queues per device by default and the OpenCL runtime 8;
-/// every queue costs the worker a poll per wake-up, so there is a bound at all.
+/// Most queues of one session. Every queue costs its worker a look per wake-up, so there is a bound at all; HIP spreads its
+/// streams over a handful of hardware queues.
 pub const QUEUES_PER_SESSION_MAX: usize = 64;
 
-/// Most live buffers of one session. PyTorch-size programs keep a few thousand; beyond that a program should
-/// sub-allocate, because each buffer is a memfd and a mapping in two processes (Linux allows 65,530 mappings).
+/// Most live buffers of one session. Each is a memfd and a mapping in two processes, of which Linux allows 65,530 by
+/// default (`vm.max_map_count`); a program with more should sub-allocate.
 pub const BUFFERS_PER_SESSION_MAX: usize = 16_384;
 
-/// Most loaded code objects of one session. HIP loads one per translation unit and a few of its own.
+/// Most loaded code objects of one session. HIP loads one per translation unit or library, and a few of its own.
 pub const CODE_OBJECTS_PER_SESSION_MAX: usize = 4_096;
 
-/// Largest code object in bytes. rocBLAS ships objects of some tens of MiB per architecture.
+/// Largest code object in bytes: far above the tens of MiB of large libraries, far below what would be a way to fill a host.
 pub const CODE_OBJECT_BYTES_MAX: u64 = 1 << 30;
 
 /// Most signals of one pool, so that an event id always fits its 32-bit field with room for the pool.

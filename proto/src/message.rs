@@ -13,7 +13,7 @@
 //!
 //! The tenant's socket has one writer at a time on our side: the broker until it hands the socket over with
 //! [`worker::Start`], the worker from then on, and the broker again for one last [`tenant::Ending`] when the worker is
-//! known to be dead. A connection that closes without an `Ending` therefore means that the broker died.
+//! known to be dead. A connection that closes without an `Ending` therefore means that both are dead.
 
 pub mod opening;
 pub mod tenant;

@@ -285,11 +285,12 @@ impl World {
 
     /// A worker's process ends, and with it everything it had mapped and open.
     pub fn exit(&mut self, session: SessionId, signal: u32) {
+        let view = self.workers.contains_key(&session).then(|| self.view(session));
         if let Some(worker) = self.workers.get_mut(&session) {
             worker.charges.clear();
             worker.word = GateWord::NEW;
         }
-        self.input(Input::WorkerExited { session, signal });
+        self.input(Input::WorkerExited { session, signal, view });
     }
 
     /// Lets time pass, stopping wherever a worker or the broker has something to do.

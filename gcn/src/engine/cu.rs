@@ -3,7 +3,6 @@
 use super::launch::{Dispatch, LDS_GRANULE, ROW_GRANULE};
 use super::run::{Env, TurnEnd, turn};
 use super::wave::{Place, Status, Wave};
-use crate::exec::cx::SCRATCHPAD_ROWS;
 use crate::fault::{Fault, FaultKind};
 use crate::hardware::{CuHardware, LDS_BYTES, Row, SIMD_ROWS, SIMDS, ScalarFile, WAVE_SLOTS};
 use std::sync::Arc;
@@ -95,7 +94,6 @@ pub(super) struct Cu {
     free_slots: [u8; SIMDS],
     /// Free LDS granules, a bit each.
     free_lds: u128,
-    pad: Box<[Row; SCRATCHPAD_ROWS]>,
     pub(super) instructions: u64,
     /// Most that was resident at once.
     pub(super) peak: ContextSize,
@@ -111,7 +109,6 @@ impl Cu {
             free_rows: [!0; SIMDS],
             free_slots: [!0; SIMDS],
             free_lds: !0,
-            pad: Box::new([[0; 64]; SCRATCHPAD_ROWS]),
             instructions: 0,
             peak: ContextSize::default(),
         }
@@ -180,7 +177,7 @@ impl Cu {
                 if group.waves[number].status != Status::Running {
                     continue;
                 }
-                let (turn_end, executed) = turn(env, &mut group.waves[number], hw, &mut self.pad);
+                let (turn_end, executed) = turn(env, &mut group.waves[number], hw);
                 self.instructions += executed;
                 group.dispatch.instructions.fetch_add(executed, Ordering::Relaxed);
                 match turn_end {

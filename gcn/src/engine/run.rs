@@ -4,9 +4,9 @@ use super::Host;
 use super::code::CodeCache;
 use super::wave::Wave;
 use crate::arch::Arch;
-use crate::exec::cx::{Cx, Flow, SCRATCHPAD_ROWS};
+use crate::exec::cx::{Cx, Flow};
 use crate::fault::FaultKind;
-use crate::hardware::{CuHardware, Row, SIMDS, WAVE_SLOTS};
+use crate::hardware::{CuHardware, SIMDS, WAVE_SLOTS};
 use crate::memory::Memory;
 
 /// Instructions between two looks at [`Host::should_stop`].
@@ -40,17 +40,16 @@ pub(super) fn turn(
     env: &Env<'_>,
     wave: &mut Wave,
     hw: &mut CuHardware,
-    pad: &mut [Row; SCRATCHPAD_ROWS],
 ) -> (TurnEnd, u64) {
     let clock = || env.host.now();
     let mut cx = Cx {
         arch: env.arch,
         v: &mut hw.vgpr[wave.simd % SIMDS],
+        bases: wave.state.bases(),
         s: &mut hw.sgpr[wave.slot % WAVE_SLOTS],
         lds: &mut hw.lds,
         mem: env.mem,
         w: &mut wave.state,
-        pad,
         clock: &clock,
     };
     let mut executed = 0u64;

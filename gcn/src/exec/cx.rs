@@ -3,7 +3,7 @@
 use super::inst::{Dst, Inst, Src};
 use crate::arch::Arch;
 use crate::fault::FaultKind;
-use crate::hardware::{LDS_BYTES, Row, SIMD_ROWS, ScalarFile, SimdFile};
+use crate::hardware::{LDS_BYTES, OPERAND_ROWS, Row, SIMD_ROWS, ScalarFile, SimdFile};
 use crate::isa::fields::CODE_SCC;
 use crate::memory::{LaneFault, Memory};
 
@@ -13,9 +13,6 @@ pub(crate) const VCC: usize = 106;
 pub(crate) const M0: usize = 124;
 /// EXEC, low half.
 pub(crate) const EXEC: usize = 126;
-
-/// Rows of the scratchpad that operands with modifiers are rewritten into: two for each of three sources, four for the result.
-pub(crate) const SCRATCHPAD_ROWS: usize = 16;
 
 /// What a wave does after an instruction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,15 +63,24 @@ pub(crate) struct WaveState {
     pub(crate) fault: Option<(FaultKind, Option<u8>)>,
 }
 
+impl WaveState {
+    /// Returns [`Cx::bases`] for this wave.
+    pub(crate) fn bases(&self) -> [usize; 4] {
+        let first = usize::from(self.row_base);
+        [first, first + usize::from(self.acc_offset), SIMD_ROWS, SIMD_ROWS]
+    }
+}
+
 /// An instruction's view of the machine.
 pub(crate) struct Cx<'a> {
     pub(crate) arch: Arch,
     pub(crate) v: &'a mut SimdFile,
+    /// Rows at which architectural, accumulation and operand rows begin ([`Slot`](super::inst::Slot)).
+    pub(crate) bases: [usize; 4],
     pub(crate) s: &'a mut ScalarFile,
     pub(crate) lds: &'a mut [u8; LDS_BYTES],
     pub(crate) mem: &'a dyn Memory,
     pub(crate) w: &'a mut WaveState,
-    pub(crate) pad: &'a mut [Row; SCRATCHPAD_ROWS],
     /// Returns the device's clock in nanoseconds, for `s_memtime` and `s_memrealtime`.
     pub(crate) clock: &'a dyn Fn() -> u64,
 }
@@ -132,7 +138,7 @@ impl<'a> Cx<'a> {
         match src {
             Dst::V(r) => &self.v[(usize::from(self.w.row_base) + usize::from(r) + d) % SIMD_ROWS],
             Dst::A(r) => &self.v[(usize::from(self.w.row_base + self.w.acc_offset) + usize::from(r) + d) % SIMD_ROWS],
-            Dst::T(r) => &self.pad[(usize::from(r) + d) % SCRATCHPAD_ROWS],
+            Dst::T(r) => &self.v[SIMD_ROWS + (usize::from(r) + d) % OPERAND_ROWS],
         }
     }
 
@@ -141,7 +147,7 @@ impl<'a> Cx<'a> {
         match dst {
             Dst::V(r) => &mut self.v[(usize::from(self.w.row_base) + usize::from(r) + d) % SIMD_ROWS],
             Dst::A(r) => &mut self.v[(usize::from(self.w.row_base + self.w.acc_offset) + usize::from(r) + d) % SIMD_ROWS],
-            Dst::T(r) => &mut self.pad[(usize::from(r) + d) % SCRATCHPAD_ROWS],
+            Dst::T(r) => &mut self.v[SIMD_ROWS + (usize::from(r) + d) % OPERAND_ROWS],
         }
     }
 

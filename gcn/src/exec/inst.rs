@@ -16,7 +16,7 @@ pub(crate) enum Src {
     V(u16),
     /// Accumulation VGPR.
     A(u16),
-    /// Row of the context's scratchpad (operands that a modifier has rewritten).
+    /// Operand row: what a modifier has rewritten.
     T(u16),
     /// Scalar register by code.
     S(u8),
@@ -33,9 +33,36 @@ pub(crate) enum Dst {
     V(u16),
     /// Accumulation VGPR.
     A(u16),
-    /// Row of the context's scratchpad.
+    /// Operand row.
     T(u16),
 }
+
+/// Where lane arithmetic finds an operand: worked out once, so that fetching it takes no decision.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Slot {
+    /// Index into [`Cx::bases`].
+    pub(crate) base: u8,
+    /// Bits of the lane number that matter: all, or none where one value serves all lanes.
+    pub(crate) lanes: u8,
+    /// Sign modifiers, 0 or 1.
+    pub(crate) neg: u8,
+    pub(crate) abs: u8,
+    /// Row from the base.
+    pub(crate) row: u16,
+}
+
+impl Slot {
+    const fn of(dst: Dst) -> Slot {
+        match dst {
+            Dst::V(row) => Slot { base: 0, lanes: 63, neg: 0, abs: 0, row },
+            Dst::A(row) => Slot { base: 1, lanes: 63, neg: 0, abs: 0, row },
+            Dst::T(row) => Slot { base: 2, lanes: 63, neg: 0, abs: 0, row },
+        }
+    }
+}
+
+/// First operand row of staged scalars: two for each source.
+pub(crate) const STAGE: u16 = 16;
 
 /// An instruction ready to run.
 #[derive(Clone, Copy, Debug)]
@@ -67,6 +94,11 @@ pub(crate) struct Inst {
     pub(crate) dst: Dst,
     pub(crate) src: [Src; 3],
     pub(crate) extra: Extra,
+    /// `src` and `dst` as lane arithmetic wants them; [`settle`](Inst::settle) keeps them true.
+    pub(crate) from: [Slot; 3],
+    pub(crate) to: Slot,
+    /// Whether a source is a scalar that must be staged first.
+    pub(crate) staged: bool,
 }
 
 impl Inst {
@@ -104,6 +136,9 @@ impl Inst {
         dst: Dst::V(0),
         src: [Src::K(0); 3],
         extra: Extra::None,
+        from: [Slot::of(Dst::V(0)); 3],
+        to: Slot::of(Dst::V(0)),
+        staged: false,
     };
 
     fn bind(tier: &Tier, f: &Fields) -> Inst {
@@ -147,6 +182,7 @@ impl Inst {
             (i.neg, i.abs) = (i.neg & 3, i.abs & 3);
         }
         i.measure(row, f);
+        i.settle();
         if super::modified::needs(&i, row) {
             i.run = super::modified::run;
         }
@@ -158,6 +194,28 @@ impl Inst {
             i.run = |cx, i| cx.unsupported_form(i, "global data share");
         }
         i
+    }
+
+    /// Works the slots out anew. Call after changing `src` or `dst`.
+    pub(crate) fn settle(&mut self) {
+        self.to = Slot::of(self.dst);
+        self.staged = false;
+        for (k, slot) in self.from.iter_mut().enumerate() {
+            *slot = match self.src[k] {
+                Src::V(r) => Slot::of(Dst::V(r)),
+                Src::A(r) => Slot::of(Dst::A(r)),
+                Src::T(r) => Slot::of(Dst::T(r)),
+                Src::S(_) | Src::K(_) | Src::Flag(_) => {
+                    self.staged = true;
+                    Slot { base: 2, lanes: 0, neg: 0, abs: 0, row: STAGE + 2 * k as u16 }
+                }
+            };
+            slot.neg = self.neg >> k & 1;
+            slot.abs = self.abs >> k & 1;
+        }
+        if self.row().src == [Ty::None; 3] {
+            self.staged = false;
+        }
     }
 
     /// Notes how many vector registers the instruction reaches.

@@ -6,11 +6,13 @@
 
 use super::cx::{Cx, Flow, VCC};
 use super::half::{Half, f16_to_f32};
-use super::inst::{Inst, Src};
+use super::inst::{Dst, Inst, STAGE, Slot, Src};
+use crate::hardware::{OPERAND_ROWS, SIMD_ROWS, SimdFile};
 
 /// Lanes that are worked on together.
 pub(crate) const CHUNK: usize = 16;
 const CHUNKS: usize = 64 / CHUNK;
+const LAST_ROW: usize = SIMD_ROWS + OPERAND_ROWS - 1;
 const LANE_BIT: [u32; CHUNK] = {
     let mut bits = [0; CHUNK];
     let mut k = 0;
@@ -23,30 +25,44 @@ const LANE_BIT: [u32; CHUNK] = {
 
 /// A value in one lane of one operand.
 pub(crate) trait Lane: Copy + Default {
-    /// Reads chunk `c` of source `k`, sign modifiers applied.
-    fn load(cx: &Cx<'_>, i: &Inst, k: usize, c: usize) -> [Self; CHUNK];
+    /// Reads chunk `c` of a source, sign modifiers applied.
+    fn load(v: &SimdFile, from: &From, c: usize) -> [Self; CHUNK];
     /// Writes chunk `c` of the destination where `mask` has a bit.
-    fn store(cx: &mut Cx<'_>, i: &Inst, c: usize, value: &[Self; CHUNK], mask: u32);
+    fn store(v: &mut SimdFile, to: &To, c: usize, value: &[Self; CHUNK], mask: u32);
 }
 
+/// A source, worked out before the loop over chunks.
+#[derive(Clone, Copy)]
+pub(crate) struct From {
+    /// Rows of its low and high dword.
+    rows: [usize; 2],
+    /// Bits of the lane number that matter.
+    lanes: usize,
+    /// Sign modifiers of the dword that has the sign: bits to keep, then bits to flip.
+    keep: u32,
+    flip: u32,
+}
+
+/// A destination: rows of its low and high dword.
+#[derive(Clone, Copy)]
+pub(crate) struct To {
+    rows: [usize; 2],
+}
+
+/// Reads chunk `c` of dword `d` of a source.
+///
+/// Whatever the operand is, this is one address and one copy: a branch that yielded arrays would make the compiler take them to pieces.
 #[inline(always)]
-fn dword(cx: &Cx<'_>, src: Src, d: usize, c: usize) -> [u32; CHUNK] {
-    let row = match src {
-        Src::V(r) => cx.row(super::inst::Dst::V(r), d),
-        Src::S(r) => return [cx.s[(usize::from(r) + d) & 127]; CHUNK],
-        Src::K(k) => return [(k >> (32 * d)) as u32; CHUNK],
-        Src::A(r) => cx.row(super::inst::Dst::A(r), d),
-        Src::T(r) => cx.row(super::inst::Dst::T(r), d),
-        Src::Flag(_) => return [if d == 0 { cx.s32(src) } else { 0 }; CHUNK],
-    };
+fn dword(v: &SimdFile, from: &From, d: usize, c: usize) -> [u32; CHUNK] {
+    let at = c * CHUNK & from.lanes & 48;
     let mut out = [0; CHUNK];
-    out.copy_from_slice(&row[c * CHUNK..][..CHUNK]);
+    out.copy_from_slice(&v[from.rows[d]][at..at + CHUNK]);
     out
 }
 
 #[inline(always)]
-fn put_dword(cx: &mut Cx<'_>, i: &Inst, d: usize, c: usize, value: &[u32; CHUNK], mask: u32) {
-    let row = &mut cx.row_mut(i.dst, d)[c * CHUNK..][..CHUNK];
+fn put_dword(v: &mut SimdFile, to: &To, d: usize, c: usize, value: &[u32; CHUNK], mask: u32) {
+    let row = &mut v[to.rows[d]][c * CHUNK..][..CHUNK];
     if mask == 0xffff {
         row.copy_from_slice(value);
     } else {
@@ -73,12 +89,12 @@ macro_rules! lane32 {
     ($($t:ty, |$x:ident| $from:expr, |$y:ident| $to:expr;)*) => {$(
         impl Lane for $t {
             #[inline(always)]
-            fn load(cx: &Cx<'_>, i: &Inst, k: usize, c: usize) -> [Self; CHUNK] {
-                each(&dword(cx, i.src[k], 0, c), |$x| $from)
+            fn load(v: &SimdFile, from: &From, c: usize) -> [Self; CHUNK] {
+                each(&dword(v, from, 0, c), |$x| $from)
             }
             #[inline(always)]
-            fn store(cx: &mut Cx<'_>, i: &Inst, c: usize, value: &[Self; CHUNK], mask: u32) {
-                put_dword(cx, i, 0, c, &each(value, |$y| $to), mask);
+            fn store(v: &mut SimdFile, to: &To, c: usize, value: &[Self; CHUNK], mask: u32) {
+                put_dword(v, to, 0, c, &each(value, |$y| $to), mask);
             }
         }
     )*};
@@ -91,53 +107,33 @@ lane32! {
     i16, |x| x as i16, |x| u32::from(x as u16);
 }
 
-/// Applies the sign modifiers of source `k` to chunk `x`, whose sign bit is `sign`.
-macro_rules! signs {
-    ($i:expr, $k:expr, $x:expr, $sign:expr) => {{
-        let mut x = $x;
-        if $i.abs >> $k & 1 == 1 {
-            x = each(&x, |v| v & !$sign);
-        }
-        if $i.neg >> $k & 1 == 1 {
-            x = each(&x, |v| v ^ $sign);
-        }
-        x
-    }};
-}
-
 impl Lane for f32 {
     #[inline(always)]
-    fn load(cx: &Cx<'_>, i: &Inst, k: usize, c: usize) -> [f32; CHUNK] {
-        let mut x = dword(cx, i.src[k], 0, c);
-        if i.neg | i.abs != 0 {
-            x = signs!(i, k, x, 0x8000_0000);
-        }
-        each(&x, f32::from_bits)
+    fn load(v: &SimdFile, from: &From, c: usize) -> [f32; CHUNK] {
+        let (keep, flip) = (from.keep, from.flip);
+        each(&dword(v, from, 0, c), |x| f32::from_bits(x & keep ^ flip))
     }
     #[inline(always)]
-    fn store(cx: &mut Cx<'_>, i: &Inst, c: usize, value: &[f32; CHUNK], mask: u32) {
-        put_dword(cx, i, 0, c, &each(value, f32::to_bits), mask);
+    fn store(v: &mut SimdFile, to: &To, c: usize, value: &[f32; CHUNK], mask: u32) {
+        put_dword(v, to, 0, c, &each(value, f32::to_bits), mask);
     }
 }
 
 impl Lane for Half {
     #[inline(always)]
-    fn load(cx: &Cx<'_>, i: &Inst, k: usize, c: usize) -> [Half; CHUNK] {
-        let mut x = each(&dword(cx, i.src[k], 0, c), |v| v as u16);
-        if i.neg | i.abs != 0 {
-            x = signs!(i, k, x, 0x8000);
-        }
-        each(&x, |v| Half(f16_to_f32(v)))
+    fn load(v: &SimdFile, from: &From, c: usize) -> [Half; CHUNK] {
+        let (keep, flip) = (from.keep >> 16, from.flip >> 16);
+        each(&dword(v, from, 0, c), |x| Half(f16_to_f32((x & keep ^ flip) as u16)))
     }
     #[inline(always)]
-    fn store(cx: &mut Cx<'_>, i: &Inst, c: usize, value: &[Half; CHUNK], mask: u32) {
-        put_dword(cx, i, 0, c, &each(value, |v| u32::from(v.bits())), mask);
+    fn store(v: &mut SimdFile, to: &To, c: usize, value: &[Half; CHUNK], mask: u32) {
+        put_dword(v, to, 0, c, &each(value, |v| u32::from(v.bits())), mask);
     }
 }
 
 #[inline(always)]
-fn qword(cx: &Cx<'_>, src: Src, c: usize) -> [u64; CHUNK] {
-    let (lo, hi) = (dword(cx, src, 0, c), dword(cx, src, 1, c));
+fn qword(v: &SimdFile, from: &From, c: usize) -> [u64; CHUNK] {
+    let (lo, hi) = (dword(v, from, 0, c), dword(v, from, 1, c));
     let mut out = [0; CHUNK];
     for k in 0..CHUNK {
         out[k] = u64::from(lo[k]) | u64::from(hi[k]) << 32;
@@ -146,21 +142,21 @@ fn qword(cx: &Cx<'_>, src: Src, c: usize) -> [u64; CHUNK] {
 }
 
 #[inline(always)]
-fn put_qword(cx: &mut Cx<'_>, i: &Inst, c: usize, value: &[u64; CHUNK], mask: u32) {
-    put_dword(cx, i, 0, c, &each(value, |v| v as u32), mask);
-    put_dword(cx, i, 1, c, &each(value, |v| (v >> 32) as u32), mask);
+fn put_qword(v: &mut SimdFile, to: &To, c: usize, value: &[u64; CHUNK], mask: u32) {
+    put_dword(v, to, 0, c, &each(value, |v| v as u32), mask);
+    put_dword(v, to, 1, c, &each(value, |v| (v >> 32) as u32), mask);
 }
 
 macro_rules! lane64 {
     ($($t:ty, |$x:ident| $from:expr, |$y:ident| $to:expr;)*) => {$(
         impl Lane for $t {
             #[inline(always)]
-            fn load(cx: &Cx<'_>, i: &Inst, k: usize, c: usize) -> [Self; CHUNK] {
-                each(&qword(cx, i.src[k], c), |$x| $from)
+            fn load(v: &SimdFile, from: &From, c: usize) -> [Self; CHUNK] {
+                each(&qword(v, from, c), |$x| $from)
             }
             #[inline(always)]
-            fn store(cx: &mut Cx<'_>, i: &Inst, c: usize, value: &[Self; CHUNK], mask: u32) {
-                put_qword(cx, i, c, &each(value, |$y| $to), mask);
+            fn store(v: &mut SimdFile, to: &To, c: usize, value: &[Self; CHUNK], mask: u32) {
+                put_qword(v, to, c, &each(value, |$y| $to), mask);
             }
         }
     )*};
@@ -173,16 +169,13 @@ lane64! {
 
 impl Lane for f64 {
     #[inline(always)]
-    fn load(cx: &Cx<'_>, i: &Inst, k: usize, c: usize) -> [f64; CHUNK] {
-        let mut x = qword(cx, i.src[k], c);
-        if i.neg | i.abs != 0 {
-            x = signs!(i, k, x, 1u64 << 63);
-        }
-        each(&x, f64::from_bits)
+    fn load(v: &SimdFile, from: &From, c: usize) -> [f64; CHUNK] {
+        let (keep, flip) = (u64::from(from.keep) << 32 | 0xffff_ffff, u64::from(from.flip) << 32);
+        each(&qword(v, from, c), |x| f64::from_bits(x & keep ^ flip))
     }
     #[inline(always)]
-    fn store(cx: &mut Cx<'_>, i: &Inst, c: usize, value: &[f64; CHUNK], mask: u32) {
-        put_qword(cx, i, c, &each(value, f64::to_bits), mask);
+    fn store(v: &mut SimdFile, to: &To, c: usize, value: &[f64; CHUNK], mask: u32) {
+        put_qword(v, to, c, &each(value, f64::to_bits), mask);
     }
 }
 
@@ -228,13 +221,50 @@ impl Constant for Half {
 }
 
 impl Cx<'_> {
+    /// Works out the first `sources` operands and the destination; stages scalars.
+    #[inline(always)]
+    fn operands(&mut self, i: &Inst, sources: usize) -> ([From; 3], To) {
+        if i.staged {
+            self.stage_scalars(i, sources);
+        }
+        let rows = |slot: Slot| {
+            let row = self.bases[usize::from(slot.base & 3)] + usize::from(slot.row);
+            // What an instruction names was checked against what the wave has; this only shows the compiler that it is in bounds.
+            [row.min(LAST_ROW), (row + 1).min(LAST_ROW)]
+        };
+        let from = i.from.map(|slot| From {
+            rows: rows(slot),
+            lanes: usize::from(slot.lanes),
+            keep: !(u32::from(slot.abs) << 31),
+            flip: u32::from(slot.neg) << 31,
+        });
+        (from, To { rows: rows(i.to) })
+    }
+
+    /// Spreads the scalar ones of the first `sources` operands over a chunk each, for [`dword`].
+    #[inline(never)]
+    fn stage_scalars(&mut self, i: &Inst, sources: usize) {
+        for k in 0..sources {
+            let words = match i.src[k] {
+                Src::V(_) | Src::A(_) | Src::T(_) => continue,
+                Src::S(r) => [0, 1].map(|d| self.s[(usize::from(r) + d) & 127]),
+                Src::K(value) => [value as u32, (value >> 32) as u32],
+                Src::Flag(_) => [self.s32(i.src[k]), 0],
+            };
+            for (d, word) in words.into_iter().enumerate() {
+                self.row_mut(Dst::T(STAGE + 2 * k as u16), d)[..CHUNK].fill(word);
+            }
+        }
+    }
+
     /// `dst = f(src0)` in every active lane.
     #[inline(always)]
     pub(crate) fn v1<A: Lane, R: Lane>(&mut self, i: &Inst, f: impl Fn(A) -> R) -> Flow {
+        let (from, to) = self.operands(i, 1);
         let exec = self.exec();
         for c in 0..CHUNKS {
-            let a = A::load(self, i, 0, c);
-            R::store(self, i, c, &each(&a, &f), chunk_mask(exec, c));
+            let a = A::load(self.v, &from[0], c);
+            R::store(self.v, &to, c, &each(&a, &f), chunk_mask(exec, c));
         }
         Flow::Next
     }
@@ -242,14 +272,15 @@ impl Cx<'_> {
     /// `dst = f(src0, src1)`.
     #[inline(always)]
     pub(crate) fn v2<A: Lane, B: Lane, R: Lane>(&mut self, i: &Inst, f: impl Fn(A, B) -> R) -> Flow {
+        let (from, to) = self.operands(i, 2);
         let exec = self.exec();
         for c in 0..CHUNKS {
-            let (a, b) = (A::load(self, i, 0, c), B::load(self, i, 1, c));
+            let (a, b) = (A::load(self.v, &from[0], c), B::load(self.v, &from[1], c));
             let mut out = [R::default(); CHUNK];
             for k in 0..CHUNK {
                 out[k] = f(a[k], b[k]);
             }
-            R::store(self, i, c, &out, chunk_mask(exec, c));
+            R::store(self.v, &to, c, &out, chunk_mask(exec, c));
         }
         Flow::Next
     }
@@ -257,14 +288,15 @@ impl Cx<'_> {
     /// `dst = f(src0, src1, src2)`.
     #[inline(always)]
     pub(crate) fn v3<A: Lane, B: Lane, C: Lane, R: Lane>(&mut self, i: &Inst, f: impl Fn(A, B, C) -> R) -> Flow {
+        let (from, to) = self.operands(i, 3);
         let exec = self.exec();
         for c in 0..CHUNKS {
-            let (x, y, z) = (A::load(self, i, 0, c), B::load(self, i, 1, c), C::load(self, i, 2, c));
+            let (x, y, z) = (A::load(self.v, &from[0], c), B::load(self.v, &from[1], c), C::load(self.v, &from[2], c));
             let mut out = [R::default(); CHUNK];
             for k in 0..CHUNK {
                 out[k] = f(x[k], y[k], z[k]);
             }
-            R::store(self, i, c, &out, chunk_mask(exec, c));
+            R::store(self.v, &to, c, &out, chunk_mask(exec, c));
         }
         Flow::Next
     }
@@ -272,16 +304,17 @@ impl Cx<'_> {
     /// `dst = f(src0, src1, dst)`: the accumulating short forms.
     #[inline(always)]
     pub(crate) fn v2acc<A: Lane, B: Lane, R: Lane>(&mut self, i: &Inst, f: impl Fn(A, B, R) -> R) -> Flow {
+        let (from, to) = self.operands(i, 2);
         let exec = self.exec();
         for c in 0..CHUNKS {
-            let (a, b) = (A::load(self, i, 0, c), B::load(self, i, 1, c));
+            let (a, b) = (A::load(self.v, &from[0], c), B::load(self.v, &from[1], c));
             // The binder put the destination into src2 for accumulating rows; its modifier bits are never set.
-            let d = R::load(self, i, 2, c);
+            let d = R::load(self.v, &from[2], c);
             let mut out = [R::default(); CHUNK];
             for k in 0..CHUNK {
                 out[k] = f(a[k], b[k], d[k]);
             }
-            R::store(self, i, c, &out, chunk_mask(exec, c));
+            R::store(self.v, &to, c, &out, chunk_mask(exec, c));
         }
         Flow::Next
     }
@@ -296,15 +329,16 @@ impl Cx<'_> {
     /// `dst = f(src0, src1, src2, bit of VCC)`.
     #[inline(always)]
     pub(crate) fn v3vcc<A: Lane>(&mut self, i: &Inst, f: impl Fn(A, A, A, bool) -> A) -> Flow {
+        let (from, to) = self.operands(i, 3);
         let (exec, vcc) = (self.exec(), self.sgpr64(VCC));
         for c in 0..CHUNKS {
-            let (x, y, z) = (A::load(self, i, 0, c), A::load(self, i, 1, c), A::load(self, i, 2, c));
+            let (x, y, z) = (A::load(self.v, &from[0], c), A::load(self.v, &from[1], c), A::load(self.v, &from[2], c));
             let bit = from_bits(vcc, c);
             let mut out = [A::default(); CHUNK];
             for k in 0..CHUNK {
                 out[k] = f(x[k], y[k], z[k], bit[k]);
             }
-            A::store(self, i, c, &out, chunk_mask(exec, c));
+            A::store(self.v, &to, c, &out, chunk_mask(exec, c));
         }
         Flow::Next
     }
@@ -312,9 +346,10 @@ impl Cx<'_> {
     /// Writes a bit for each active lane to the scalar destination, zero for the others.
     #[inline(always)]
     pub(crate) fn vcmp<A: Lane, B: Lane>(&mut self, i: &Inst, f: impl Fn(A, B) -> bool) -> Flow {
+        let (from, _) = self.operands(i, 2);
         let mut mask = 0;
         for c in 0..CHUNKS {
-            let (a, b) = (A::load(self, i, 0, c), B::load(self, i, 1, c));
+            let (a, b) = (A::load(self.v, &from[0], c), B::load(self.v, &from[1], c));
             let mut out = [false; CHUNK];
             for k in 0..CHUNK {
                 out[k] = f(a[k], b[k]);
@@ -344,17 +379,18 @@ impl Cx<'_> {
     /// `dst, mask = f(src0, src1, bit of the mask in src2)`.
     #[inline(always)]
     pub(crate) fn vcarry_in(&mut self, i: &Inst, f: impl Fn(u32, u32, bool) -> (u32, bool)) -> Flow {
+        let (from, to) = self.operands(i, 2);
         let exec = self.exec();
         let carry_in = self.s64(i.src[2]);
         let mut mask = 0;
         for c in 0..CHUNKS {
-            let (a, b) = (u32::load(self, i, 0, c), u32::load(self, i, 1, c));
+            let (a, b) = (u32::load(self.v, &from[0], c), u32::load(self.v, &from[1], c));
             let carry = from_bits(carry_in, c);
             let (mut out, mut carries) = ([0; CHUNK], [false; CHUNK]);
             for k in 0..CHUNK {
                 (out[k], carries[k]) = f(a[k], b[k], carry[k]);
             }
-            u32::store(self, i, c, &out, chunk_mask(exec, c));
+            u32::store(self.v, &to, c, &out, chunk_mask(exec, c));
             mask |= to_bits(&carries) << (c * CHUNK);
         }
         self.set_sgpr64(usize::from(i.sdst), mask & exec);
@@ -364,16 +400,17 @@ impl Cx<'_> {
     /// `dst = f(src0, src1, bit of the mask in src2)` (`v_cndmask`).
     #[inline(always)]
     pub(crate) fn vselect<A: Lane>(&mut self, i: &Inst, f: impl Fn(A, A, bool) -> A) -> Flow {
+        let (from, to) = self.operands(i, 2);
         let exec = self.exec();
         let select = self.s64(i.src[2]);
         for c in 0..CHUNKS {
-            let (a, b) = (A::load(self, i, 0, c), A::load(self, i, 1, c));
+            let (a, b) = (A::load(self.v, &from[0], c), A::load(self.v, &from[1], c));
             let bit = from_bits(select, c);
             let mut out = [A::default(); CHUNK];
             for k in 0..CHUNK {
                 out[k] = f(a[k], b[k], bit[k]);
             }
-            A::store(self, i, c, &out, chunk_mask(exec, c));
+            A::store(self.v, &to, c, &out, chunk_mask(exec, c));
         }
         Flow::Next
     }
@@ -381,15 +418,16 @@ impl Cx<'_> {
     /// `dst, mask = f(src0, src1, src2)`: `v_mad_u64_u32`, `v_mad_i64_i32` and `v_div_scale`.
     #[inline(always)]
     pub(crate) fn v3mask<A: Lane, C: Lane>(&mut self, i: &Inst, f: impl Fn(A, A, C) -> (C, bool)) -> Flow {
+        let (from, to) = self.operands(i, 3);
         let exec = self.exec();
         let mut mask = 0;
         for c in 0..CHUNKS {
-            let (x, y, z) = (A::load(self, i, 0, c), A::load(self, i, 1, c), C::load(self, i, 2, c));
+            let (x, y, z) = (A::load(self.v, &from[0], c), A::load(self.v, &from[1], c), C::load(self.v, &from[2], c));
             let (mut out, mut bits) = ([C::default(); CHUNK], [false; CHUNK]);
             for k in 0..CHUNK {
                 (out[k], bits[k]) = f(x[k], y[k], z[k]);
             }
-            C::store(self, i, c, &out, chunk_mask(exec, c));
+            C::store(self.v, &to, c, &out, chunk_mask(exec, c));
             mask |= to_bits(&bits) << (c * CHUNK);
         }
         self.set_sgpr64(usize::from(i.sdst), mask & exec);
@@ -399,6 +437,7 @@ impl Cx<'_> {
     /// Packed pairs of 32-bit values: each half of the destination from a chosen half of each source (`op_sel`, `op_sel_hi`).
     #[inline(always)]
     pub(crate) fn vpk32<const N: usize>(&mut self, i: &Inst, f: impl Fn([f32; N]) -> f32) -> Flow {
+        let (from, to) = self.operands(i, N);
         let exec = self.exec();
         for c in 0..CHUNKS {
             let mut halves = [[0u32; CHUNK]; 2];
@@ -406,7 +445,7 @@ impl Cx<'_> {
                 let (select, negate) = if half == 0 { (i.op_sel, i.neg) } else { (i.op_sel_hi, i.abs) };
                 let mut x = [[0u32; CHUNK]; N];
                 for (k, x) in x.iter_mut().enumerate() {
-                    *x = dword(self, i.src[k], usize::from(select >> k & 1), c);
+                    *x = dword(self.v, &from[k], usize::from(select >> k & 1), c);
                     if negate >> k & 1 == 1 {
                         *x = each(x, |v| v ^ 0x8000_0000);
                     }
@@ -415,8 +454,8 @@ impl Cx<'_> {
                     *out = f(core::array::from_fn(|k| f32::from_bits(x[k][lane]))).to_bits();
                 }
             }
-            put_dword(self, i, 0, c, &halves[0], chunk_mask(exec, c));
-            put_dword(self, i, 1, c, &halves[1], chunk_mask(exec, c));
+            put_dword(self.v, &to, 0, c, &halves[0], chunk_mask(exec, c));
+            put_dword(self.v, &to, 1, c, &halves[1], chunk_mask(exec, c));
         }
         Flow::Next
     }

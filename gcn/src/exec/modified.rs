@@ -1,6 +1,6 @@
 //! Instructions with a decoration (SDWA, DPP, clamp, output multiplier, 16-bit half select) in terms of plain ones.
 //!
-//! Decorated operands are rewritten into the context's scratchpad, the plain handler runs on them, and its result is finished and
+//! Decorated operands are rewritten into operand rows, the plain handler runs on them, and its result is finished and
 //! merged into the real destination. No handler needs to know, and the undecorated majority pays nothing.
 
 use super::cx::{Cx, EXEC, Flow};
@@ -10,7 +10,7 @@ use crate::hardware::Row;
 use crate::isa::fields::Extra;
 use crate::isa::{self, Encoding, Ty};
 
-/// First scratchpad row of the result; sources take two rows each below it.
+/// First operand row of the result; sources take two rows each below it.
 const RESULT: u16 = 8;
 
 /// Whether an instruction must run through [`run`].
@@ -38,7 +38,7 @@ pub(super) fn run(cx: &mut Cx<'_>, i: &Inst) -> Flow {
             for (k, low) in [(0, 16), (1, 24)] {
                 if row.src[k] != Ty::None {
                     let selected = select(&cx.lanes(i.src[k], 0), word >> low & 7, word >> (low + 3) & 1 == 1);
-                    plain.src[k] = in_pad(cx, k, &selected);
+                    plain.src[k] = in_row(cx, k, &selected);
                 }
             }
         }
@@ -46,26 +46,28 @@ pub(super) fn run(cx: &mut Cx<'_>, i: &Inst) -> Flow {
             for k in 0..3 {
                 if i.op_sel >> k & 1 == 1 && row.src[k] != Ty::None {
                     let selected = select(&cx.lanes(i.src[k], 0), 5, false);
-                    plain.src[k] = in_pad(cx, k, &selected);
+                    plain.src[k] = in_row(cx, k, &selected);
                 }
             }
         }
         Extra::None => {}
     }
     if row.encoding == Encoding::Vopc {
+        plain.settle();
         return (plain.run)(cx, &plain);
     }
     plain.dst = Dst::T(RESULT);
+    plain.settle();
     let flow = (plain.run)(cx, &plain);
     finish(cx, i, row.dst);
     flow
 }
 
-/// Puts a rewritten operand into the scratchpad.
-fn in_pad(cx: &mut Cx<'_>, k: usize, value: &Row) -> Src {
-    let pad = 2 * k as u16;
-    *cx.row_mut(Dst::T(pad), 0) = *value;
-    Src::T(pad)
+/// Puts a rewritten operand into operand rows.
+fn in_row(cx: &mut Cx<'_>, k: usize, value: &Row) -> Src {
+    let row = 2 * k as u16;
+    *cx.row_mut(Dst::T(row), 0) = *value;
+    Src::T(row)
 }
 
 /// Selects a byte (0..=3) or half (4, 5) or all (6) of every lane.
@@ -81,7 +83,7 @@ fn select(row: &Row, sel: u32, sign: bool) -> Row {
     })
 }
 
-/// Applies output modifiers to the result in the scratchpad and merges it into the destination.
+/// Applies output modifiers to the result in operand rows and merges it into the destination.
 fn finish(cx: &mut Cx<'_>, i: &Inst, ty: Ty) {
     let exec = cx.exec();
     match ty {
@@ -175,7 +177,8 @@ fn dpp(cx: &mut Cx<'_>, i: &Inst, plain: &Inst, word: u32) -> Flow {
         write |= u64::from(enabled && (valid || bound_zero)) << lane;
     }
     let mut plain = *plain;
-    plain.src[0] = in_pad(cx, 0, &moved);
+    plain.src[0] = in_row(cx, 0, &moved);
+    plain.settle();
     // Lanes that may not write are switched off for the one instruction; scalar results of those lanes become zero.
     cx.set_sgpr64(EXEC, exec & write);
     let flow = if needs(&plain, plain.row()) { run(cx, &plain) } else { (plain.run)(cx, &plain) };

@@ -30,7 +30,8 @@ impl GateLayout {
 
     /// Broker: the [`Request`].
     pub const REQUEST: usize = 64;
-    /// Broker: when the slice ends. A holder that others wait for gives the device back then without being asked.
+    /// Broker: when a holder that others wait for gives the device back without being asked. Some time after the slice's
+    /// end, so that the broker, if it is not late, can look first whether the holder may go on.
     pub const SLICE_DEADLINE: usize = 72;
     /// Broker: when the lease was granted.
     pub const GRANTED_AT: usize = 80;
@@ -98,7 +99,7 @@ impl GateLayout {
 pub enum Level {
     /// Nobody else wants the device: run, and park when drained.
     Keep = 0,
-    /// Somebody waits: give the device back when drained or when the slice ends.
+    /// Somebody waits: give the device back when drained, or at [`GateLayout::SLICE_DEADLINE`].
     Yield = 1,
     /// Stop running waves now and give the device back.
     Suspend = 2,
@@ -140,7 +141,7 @@ wire_enum! {
     pub enum StopReason {
         /// Its queues were drained and somebody waited.
         Drained = 1 "drained",
-        /// The slice ended and somebody waited.
+        /// [`GateLayout::SLICE_DEADLINE`] passed and somebody waited.
         SliceEnd = 2 "slice-end",
         /// The broker asked for it.
         Preempted = 3 "preempted",
@@ -207,9 +208,9 @@ mod tests {
         const LINE: usize = 64;
         const { assert!(GateLayout::WAKE + 4 <= LINE) };
         assert_eq!(GateLayout::REQUEST / LINE, GateLayout::MAX_DISPATCH / LINE);
-        assert!(GateLayout::MAX_DISPATCH / LINE < GateLayout::REPORT_GENERATION / LINE);
-        assert!(GateLayout::DISPATCH_RAN / LINE < GateLayout::PACKETS / LINE);
-        assert!(GateLayout::BAD_PACKETS + 8 <= GateLayout::DISPATCH_LATENCY);
-        assert!((GateLayout::LEASE_WAIT + histogram::BYTES) as u64 <= GateLayout::BYTES.0);
+        const { assert!(GateLayout::MAX_DISPATCH / LINE < GateLayout::REPORT_GENERATION / LINE) };
+        const { assert!(GateLayout::DISPATCH_RAN / LINE < GateLayout::PACKETS / LINE) };
+        const { assert!(GateLayout::BAD_PACKETS + 8 <= GateLayout::DISPATCH_LATENCY) };
+        const { assert!((GateLayout::LEASE_WAIT + histogram::BYTES) as u64 <= GateLayout::BYTES.0) };
     }
 }

@@ -179,8 +179,9 @@ mod tests {
     fn each_step_leads_where_the_protocol_says() {
         use LeaseState::*;
         type Step = fn(GateWord) -> Result<GateWord, NotNow>;
+        type Table = &'static [(LeaseState, LeaseState)];
         let generation = LeaseGeneration::new(5);
-        let steps: [(&str, Step, &[(LeaseState, LeaseState)]); 9] = [
+        let steps: [(&str, Step, Table); 9] = [
             ("announce", GateWord::announce, &[(Idle, Runnable)]),
             ("withdraw", GateWord::withdraw, &[(Runnable, Idle)]),
             ("park", GateWord::park, &[(Leased, Parked)]),
