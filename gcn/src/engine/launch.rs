@@ -162,10 +162,11 @@ impl Dispatch {
         if lds as usize > LDS_BYTES {
             return Err(LaunchError::Lds { bytes: lds });
         }
-        let private_bytes = packet.private_segment_size.max(descriptor.private_segment_fixed_size).next_multiple_of(4);
+        let private_bytes = packet.private_segment_size.max(descriptor.private_segment_fixed_size);
         if private_bytes > PRIVATE_BYTES_MAX {
             return Err(LaunchError::Private { bytes: private_bytes });
         }
+        let private_bytes = private_bytes.next_multiple_of(4);
         let groups = core::array::from_fn(|k| u64::from(grid[k].div_ceil(workgroup[k])));
         let mut entry = packet.kernel_object.wrapping_add_signed(descriptor.entry_byte_offset);
         let mut preload = [0; PRELOAD_WORDS];

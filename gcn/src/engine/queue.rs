@@ -214,8 +214,7 @@ impl Queue {
     fn fail(&mut self, error: QueueError, host: &dyn Host) -> bool {
         host.queue_failed(self.id, &error);
         self.error = Some(error);
-        self.in_flight.clear();
-        self.pending = None;
+        self.abandon();
         true
     }
 
@@ -358,7 +357,7 @@ impl Queue {
         }
     }
 
-    /// Gives up everything in flight: the queue is being destroyed.
+    /// Gives up everything in flight: the queue has failed or is being destroyed.
     pub(super) fn abandon(&mut self) {
         for dispatch in self.running() {
             dispatch.abandoned.store(true, Ordering::Release);
