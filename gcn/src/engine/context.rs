@@ -4,7 +4,7 @@ use super::code::CodeCache;
 use super::cu::{ContextSize, Cu, PassEnd};
 use super::launch::Dispatch;
 use super::queue::{Launcher, Queue, QueueError, QueueId, QueueSpec, Scratch};
-use super::run::Env;
+use super::run::{Env, LOOK_EVERY};
 use super::Host;
 use crate::arch::Arch;
 use crate::exec::Tier;
@@ -56,6 +56,7 @@ pub struct Context {
     queues: BTreeMap<QueueId, Queue>,
     next_queue: u32,
     next_cu: usize,
+    look_every: u32,
     scratch: Scratch,
     /// Registers and LDS while suspended.
     saved: Vec<u8>,
@@ -92,6 +93,7 @@ impl Context {
             queues: BTreeMap::new(),
             next_queue: 0,
             next_cu: 0,
+            look_every: LOOK_EVERY,
             scratch: Scratch { slots, ..Scratch::default() },
             saved: Vec::new(),
             suspended: false,
@@ -148,6 +150,11 @@ impl Context {
         true
     }
 
+    /// Asks [`Host::should_stop`] after every `instructions` of a wave: one, to stop a program anywhere; more, to ask less.
+    pub fn set_look_every(&mut self, instructions: u32) {
+        self.look_every = instructions.max(1);
+    }
+
     /// Returns what is resident now.
     pub fn size(&self) -> ContextSize {
         let mut total = ContextSize::default();
@@ -195,11 +202,11 @@ impl Context {
             if host.should_stop() {
                 break Outcome::Stopped;
             }
-            let env = Env { arch, code: &self.code, mem, host };
+            let env = Env { arch, code: &self.code, mem, host, look_every: self.look_every };
             first_instruction.get_or_insert_with(|| host.now());
             let end = match &self.pool {
                 None => one_unit(&mut self.cus, &mut self.next_cu, hw, &env, &dispatches),
-                Some(pool) => all_units(pool, &mut self.cus, hw, &env, &dispatches),
+                Some(pool) => all_units(pool, &mut self.cus, &mut self.next_cu, hw, &env, &dispatches),
             };
             if end == PassEnd::Stop {
                 // A dispatch that ended on the way must not wait for the next lease to be told.
@@ -295,6 +302,7 @@ fn one_unit(
 fn all_units(
     pool: &rayon::ThreadPool,
     cus: &mut [Cu],
+    next: &mut usize,
     hw: &mut [CuHardware],
     env: &Env<'_>,
     dispatches: &[Arc<Dispatch>],
@@ -304,6 +312,9 @@ fn all_units(
     let share = cus.len().div_ceil(pool.current_num_threads());
     let (attention, stop) = (AtomicBool::new(false), AtomicBool::new(false));
     let until = now() + ROUND_NS;
+    // A round can end after each thread's first compute unit, so rounds begin with different ones.
+    let first = *next;
+    *next = first.wrapping_add(1);
     pool.scope(|scope| {
         for (cus, hw) in cus.chunks_mut(share).zip(hw.chunks_mut(share)) {
             let (attention, stop) = (&attention, &stop);
@@ -311,7 +322,9 @@ fn all_units(
                 let over = || attention.store(true, Ordering::Relaxed);
                 loop {
                     let mut empty = true;
-                    for (cu, hw) in cus.iter_mut().zip(hw.iter_mut()) {
+                    for k in 0..cus.len() {
+                        let at = first.wrapping_add(k) % cus.len();
+                        let (cu, hw) = (&mut cus[at], &mut hw[at]);
                         for dispatch in dispatches {
                             while dispatch.has_groups_left() && cu.launch(dispatch, hw, &now) {}
                         }

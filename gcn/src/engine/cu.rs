@@ -94,6 +94,11 @@ pub(super) struct Cu {
     free_slots: [u8; SIMDS],
     /// Free LDS granules, a bit each.
     free_lds: u128,
+    /// Work-group and wave whose turn is next: where the host's last stop cut a pass short.
+    ///
+    /// Without it a host that stops more often than a pass takes would run the first waves for ever, and they may be waiting for
+    /// the others. Work-groups that retire before it shift it; what is left out then has its turn in the next pass.
+    turn_at: (usize, usize),
     pub(super) instructions: u64,
     /// Most that was resident at once.
     pub(super) peak: ContextSize,
@@ -109,6 +114,7 @@ impl Cu {
             free_rows: [!0; SIMDS],
             free_slots: [!0; SIMDS],
             free_lds: !0,
+            turn_at: (0, 0),
             instructions: 0,
             peak: ContextSize::default(),
         }
@@ -166,17 +172,31 @@ impl Cu {
         true
     }
 
-    /// Gives every resident wave one turn. `over` is called when a dispatch may have ended.
+    /// Gives every resident wave one turn, or those that the last pass left out. `over` is called when a dispatch may have ended.
     pub(super) fn pass(&mut self, env: &Env<'_>, hw: &mut CuHardware, over: &dyn Fn()) -> PassEnd {
         if self.groups.is_empty() {
             return PassEnd::Empty;
         }
-        let mut end = PassEnd::Through;
-        'groups: for group in &mut self.groups {
-            for number in 0..group.waves.len() {
+        let from = std::mem::take(&mut self.turn_at);
+        let mut end = self.turns(env, hw, from);
+        if end == PassEnd::Empty {
+            // None of those that were left out can run: nobody shall have waited for them.
+            end = self.turns(env, hw, (0, 0));
+        }
+        self.retire(over);
+        if end == PassEnd::Empty { PassEnd::Through } else { end }
+    }
+
+    /// Gives one turn to every wave that can run, beginning with wave `from.1` of work-group `from.0`. `Empty`: there was none.
+    fn turns(&mut self, env: &Env<'_>, hw: &mut CuHardware, from: (usize, usize)) -> PassEnd {
+        let mut end = PassEnd::Empty;
+        let (first_group, mut first_wave) = from;
+        for (at, group) in self.groups.iter_mut().enumerate().skip(first_group) {
+            for number in std::mem::take(&mut first_wave)..group.waves.len() {
                 if group.waves[number].status != Status::Running {
                     continue;
                 }
+                end = PassEnd::Through;
                 let (turn_end, executed) = turn(env, &mut group.waves[number], hw);
                 self.instructions += executed;
                 group.dispatch.instructions.fetch_add(executed, Ordering::Relaxed);
@@ -189,8 +209,8 @@ impl Cu {
                         break;
                     }
                     TurnEnd::Stop => {
-                        end = PassEnd::Stop;
-                        break 'groups;
+                        self.turn_at = (at, number + 1);
+                        return PassEnd::Stop;
                     }
                 }
                 if turn_end != TurnEnd::Turn {
@@ -198,7 +218,6 @@ impl Cu {
                 }
             }
         }
-        self.retire(over);
         end
     }
 

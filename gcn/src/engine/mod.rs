@@ -16,6 +16,8 @@ mod cu;
 mod launch;
 mod queue;
 mod run;
+#[cfg(test)]
+mod tests;
 mod wave;
 
 pub use context::{Config, Context, Outcome, RunReport};
@@ -41,6 +43,13 @@ pub trait Host: Sync {
     /// A kernel asked for the host's attention (`s_sendmsg` interrupt): wake whoever polls memory that it wrote.
     fn interrupt(&self);
 
-    /// A queue met an error and runs no further packets.
+    /// A queue met an error and runs no further packets. What it had in flight is over.
     fn queue_failed(&self, queue: QueueId, error: &QueueError);
+
+    /// A packet was consumed and has begun; `dispatch` says whether it runs a kernel. For counts and times: by default nobody wants to know.
+    fn packet_began(&self, _queue: QueueId, _packet: u64, _dispatch: bool) {}
+
+    /// A kernel has ended and its completion signal was decremented. Called on the thread of [`Context::run`], as
+    /// [`packet_began`](Self::packet_began) is.
+    fn dispatch_ended(&self, _queue: QueueId, _packet: u64) {}
 }

@@ -117,6 +117,8 @@ impl Scratch {
                 return Ok(None);
             }
             let bytes = wave_bytes.saturating_mul(self.slots);
+            // Whoever refuses more may have given up what there was: until the next answer there is nothing.
+            self.stride = 0;
             self.base = host.scratch(bytes).ok_or(LaunchError::OutOfScratch { bytes })?;
             self.stride = wave_bytes;
         }
@@ -238,6 +240,7 @@ impl Queue {
             self.give_back(with.mem)?;
             decrement(completion, times, with.mem, with.host)
                 .map_err(|fault| QueueError::Memory { fault, packet: number })?;
+            with.host.dispatch_ended(self.id, number);
             // Giving slots back may have shifted the window; look again from its start.
             return self.complete(with).map(|_| changed);
         }
@@ -274,7 +277,9 @@ impl Queue {
     }
 
     fn begin(&mut self, with: &mut Launcher<'_>) -> Result<(), QueueError> {
-        while self.in_flight.len() < MAX_IN_FLIGHT {
+        // A slot stays valid until its packet is done, so a window past the ring's end would find the oldest packet again.
+        let window = MAX_IN_FLIGHT.min(self.spec.slots as usize);
+        while self.in_flight.len() < window {
             let number = self.next();
             let packet = match self.pending.take() {
                 Some(packet) => packet,
@@ -313,6 +318,7 @@ impl Queue {
                 }
             };
             self.counts.packets += 1;
+            with.host.packet_began(self.id, number, matches!(progress, Progress::Running(_)));
             self.in_flight.push_back(InFlight { packet, progress });
             self.give_back(with.mem)?;
         }

@@ -9,7 +9,7 @@ use crate::fault::FaultKind;
 use crate::hardware::{CuHardware, SIMDS, WAVE_SLOTS};
 use crate::memory::Memory;
 
-/// Instructions between two looks at [`Host::should_stop`].
+/// Instructions between two looks at [`Host::should_stop`], unless [`Context::set_look_every`](super::Context::set_look_every) says otherwise.
 pub(super) const LOOK_EVERY: u32 = 256;
 /// Looks before another wave's turn.
 const LOOKS_PER_TURN: u32 = 16;
@@ -20,6 +20,8 @@ pub(super) struct Env<'a> {
     pub(super) code: &'a CodeCache,
     pub(super) mem: &'a dyn Memory,
     pub(super) host: &'a dyn Host,
+    /// Instructions of a wave between two looks at [`Host::should_stop`].
+    pub(super) look_every: u32,
 }
 
 /// Why a wave's turn ended.
@@ -55,7 +57,7 @@ pub(super) fn turn(
     let mut executed = 0u64;
     for _ in 0..LOOKS_PER_TURN {
         let (end, left) = steps(env, &mut cx, &mut wave.page);
-        executed += u64::from(LOOK_EVERY - left);
+        executed += u64::from(env.look_every - left);
         if let Some(end) = end {
             return (end, executed);
         }
@@ -66,9 +68,9 @@ pub(super) fn turn(
     (TurnEnd::Turn, executed)
 }
 
-/// Executes up to [`LOOK_EVERY`] instructions; returns the fuel left.
+/// Executes up to [`Env::look_every`] instructions; returns the fuel left.
 fn steps(env: &Env<'_>, cx: &mut Cx<'_>, page: &mut Option<std::sync::Arc<super::code::CodePage>>) -> (Option<TurnEnd>, u32) {
-    let mut fuel = LOOK_EVERY;
+    let mut fuel = env.look_every;
     while fuel > 0 {
         if page.as_ref().and_then(|p| p.at(cx.w.pc)).is_none() {
             match env.code.page(env.mem, cx.w.pc) {

@@ -107,15 +107,25 @@ impl Wave {
         s[EXEC] = exec as u32;
         s[EXEC + 1] = (exec >> 32) as u32;
 
-        // Work-item ids are packed into one register: 10 bits each.
-        let ids: Row = core::array::from_fn(|lane| {
-            let item = first + lane as u32;
-            let (x, y, z) = (item % size[0].max(1), item / size[0].max(1) % size[1].max(1), item / (size[0] * size[1]).max(1));
-            match k.workitem_id_dims {
-                0 => x,
-                1 => x | y << 10,
-                _ => x | y << 10 | z << 20,
+        // Work-item ids are packed into one register: 10 bits each, zero where the descriptor does not ask for one (a program that
+        // asks for x alone does not mask it). Counted up, as dividing for each lane took most of a launch.
+        let wanted = match k.workitem_id_dims {
+            1 => 0x3ff,
+            2 => 0xf_ffff,
+            _ => 0x3fff_ffff,
+        };
+        let (width, height) = (size[0].max(1), size[1].max(1));
+        let (mut x, mut y, mut z) = (first % width, first / width % height, first / (width * height));
+        let ids: Row = core::array::from_fn(|_| {
+            let packed = (x | y << 10 | z << 20) & wanted;
+            x += 1;
+            if x == width {
+                (x, y) = (0, y + 1);
+                if y == height {
+                    (y, z) = (0, z + 1);
+                }
             }
+            packed
         });
         hw.vgpr[place.simd % hw.vgpr.len()][usize::from(place.row_base) % SIMD_ROWS] = ids;
 

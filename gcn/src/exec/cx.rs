@@ -9,8 +9,6 @@ use crate::memory::{LaneFault, Memory};
 
 /// Scalar register codes with a meaning of their own.
 pub(crate) const VCC: usize = 106;
-/// M0.
-pub(crate) const M0: usize = 124;
 /// EXEC, low half.
 pub(crate) const EXEC: usize = 126;
 
@@ -146,7 +144,9 @@ impl<'a> Cx<'a> {
     pub(crate) fn row_mut(&mut self, dst: Dst, d: usize) -> &mut Row {
         match dst {
             Dst::V(r) => &mut self.v[(usize::from(self.w.row_base) + usize::from(r) + d) % SIMD_ROWS],
-            Dst::A(r) => &mut self.v[(usize::from(self.w.row_base + self.w.acc_offset) + usize::from(r) + d) % SIMD_ROWS],
+            Dst::A(r) => {
+                &mut self.v[(usize::from(self.w.row_base + self.w.acc_offset) + usize::from(r) + d) % SIMD_ROWS]
+            }
             Dst::T(r) => &mut self.v[SIMD_ROWS + (usize::from(r) + d) % OPERAND_ROWS],
         }
     }

@@ -6,11 +6,11 @@
 //! for the scale directions cannot be meant as printed (a denominator near the top of the range would overflow), so the
 //! directions here are those that make the sequence exact, and a test runs the whole sequence against IEEE division.
 
-use super::numeric::{ldexp_f32, ldexp_f64};
+use super::numeric::{frexp_exp_f32, frexp_exp_f64, ldexp_f32, ldexp_f64};
 
 macro_rules! division {
-    ($scale:ident $fmas:ident $fixup:ident $float:ty, $ldexp:ident, $mantissa:literal, $exponent_max:literal,
-     by $by:literal, far $far:literal, tiny $tiny:literal, under $under:literal) => {
+    ($scale:ident $fmas:ident $fixup:ident $float:ty, $ldexp:ident $frexp:ident, $mantissa:literal, $exponent_max:literal,
+     by $by:literal, far $far:literal, tiny $tiny:literal, over $over:literal, under $under:literal) => {
         /// Scales `subject`, which is a copy of either the numerator or the denominator, and says whether the quotient needs scaling back.
         #[inline(always)]
         pub(crate) fn $scale(subject: $float, denominator: $float, numerator: $float) -> ($float, bool) {
@@ -57,16 +57,21 @@ macro_rules! division {
         pub(crate) fn $fixup(quotient: $float, denominator: $float, numerator: $float) -> $float {
             let quiet = |x: $float| <$float>::from_bits(x.to_bits() | 1 << ($mantissa - 1));
             let negative = numerator.is_sign_negative() != denominator.is_sign_negative();
-            let exponent = |x: $float| (x.to_bits() >> $mantissa) as i32 & $exponent_max;
+            // The quotient lies between 2^(order - 1) and 2^(order + 1).
+            let order = $frexp(numerator) - $frexp(denominator);
             let magnitude = if numerator.is_nan() {
                 return quiet(numerator);
             } else if denominator.is_nan() {
                 return quiet(denominator);
-            } else if (denominator == 0.0 && numerator == 0.0) || (denominator.is_infinite() && numerator.is_infinite()) {
+            } else if (denominator == 0.0 && numerator == 0.0) || (denominator.is_infinite() && numerator.is_infinite())
+            {
                 return -<$float>::NAN.abs();
-            } else if denominator == 0.0 || numerator.is_infinite() {
+            } else if denominator == 0.0
+                || numerator.is_infinite()
+                || (numerator != 0.0 && denominator.is_finite() && order >= $over)
+            {
                 <$float>::INFINITY
-            } else if denominator.is_infinite() || numerator == 0.0 || exponent(numerator) - exponent(denominator) < $under {
+            } else if denominator.is_infinite() || numerator == 0.0 || order <= $under {
                 0.0
             } else {
                 quotient.abs()
@@ -76,5 +81,5 @@ macro_rules! division {
     };
 }
 
-division!(div_scale_f32 div_fmas_f32 div_fixup_f32 f32, ldexp_f32, 23, 255, by 64, far 96, tiny 23, under -150);
-division!(div_scale_f64 div_fmas_f64 div_fixup_f64 f64, ldexp_f64, 52, 2047, by 128, far 768, tiny 53, under -1075);
+division!(div_scale_f32 div_fmas_f32 div_fixup_f32 f32, ldexp_f32 frexp_exp_f32, 23, 255, by 64, far 96, tiny 23, over 129, under -151);
+division!(div_scale_f64 div_fmas_f64 div_fixup_f64 f64, ldexp_f64 frexp_exp_f64, 52, 2047, by 128, far 768, tiny 53, over 1025, under -1076);

@@ -138,7 +138,11 @@ pub(crate) fn pk_add_bf16(a: u32, b: u32) -> u32 {
     let add = |a: u32, b: u32| {
         let sum = f32::from_bits(a << 16) + f32::from_bits(b << 16);
         let bits = sum.to_bits();
-        if sum.is_nan() { (bits >> 16 | 0x40) as u16 } else { (bits.wrapping_add(0x7fff + (bits >> 16 & 1)) >> 16) as u16 }
+        if sum.is_nan() {
+            (bits >> 16 | 0x40) as u16
+        } else {
+            (bits.wrapping_add(0x7fff + (bits >> 16 & 1)) >> 16) as u16
+        }
     };
     pack(add(a, b), add(a >> 16, b >> 16))
 }

@@ -230,7 +230,9 @@ impl Inst {
             let dwords = match row.encoding {
                 Encoding::Global if k == 0 && f.flags & flag::SADDR != 0 => 1,
                 Encoding::Scratch if k == 0 => u16::from(f.has_vector_address()),
-                Encoding::Mubuf if k == 0 => u16::from(f.flags & flag::OFFEN != 0) + u16::from(f.flags & flag::IDXEN != 0),
+                Encoding::Mubuf if k == 0 => {
+                    u16::from(f.flags & flag::OFFEN != 0) + u16::from(f.flags & flag::IDXEN != 0)
+                }
                 _ => ty.dwords(),
             };
             reach(src, dwords);
@@ -245,7 +247,8 @@ impl Inst {
 
 /// Whether the destination field names a scalar register.
 fn has_scalar_dst(row: &Row) -> bool {
-    matches!(row.encoding, Encoding::Sop1 | Encoding::Sop2 | Encoding::Sopk | Encoding::Smem) || row.traits.has(Traits::SCALAR_DST)
+    matches!(row.encoding, Encoding::Sop1 | Encoding::Sop2 | Encoding::Sopk | Encoding::Smem)
+        || row.traits.has(Traits::SCALAR_DST)
 }
 
 fn vector_dst(f: &Fields) -> Dst {
@@ -277,7 +280,7 @@ const fn high_shift(ty: Ty) -> u32 {
 fn expand_literal(literal: u32, ty: Ty) -> u64 {
     match ty {
         Ty::F64 => u64::from(literal) << 32,
-        Ty::I64 => literal as i32 as i64 as u64,
+        Ty::I64 => i64::from(literal as i32) as u64,
         _ => u64::from(literal),
     }
 }

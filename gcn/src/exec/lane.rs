@@ -54,7 +54,7 @@ pub(crate) struct To {
 /// Whatever the operand is, this is one address and one copy: a branch that yielded arrays would make the compiler take them to pieces.
 #[inline(always)]
 fn dword(v: &SimdFile, from: &From, d: usize, c: usize) -> [u32; CHUNK] {
-    let at = c * CHUNK & from.lanes & 48;
+    let at = (c * CHUNK) & from.lanes & 48;
     let mut out = [0; CHUNK];
     out.copy_from_slice(&v[from.rows[d]][at..at + CHUNK]);
     out
@@ -184,21 +184,15 @@ fn chunk_mask(exec: u64, c: usize) -> u32 {
     (exec >> (c * CHUNK)) as u32 & 0xffff
 }
 
-/// Collects a bit for each lane.
+/// Collects a bit from each lane's 0 or 1: eight bytes at a time, by a multiplication that moves bit 0 of byte `k` to bit 56 + `k`.
 #[inline(always)]
-fn to_bits(x: &[bool; CHUNK]) -> u64 {
-    let mut bits = [0u32; CHUNK];
-    for k in 0..CHUNK {
-        bits[k] = if x[k] { LANE_BIT[k] } else { 0 };
+fn collect(flags: &[u8; 64]) -> u64 {
+    let mut mask = 0;
+    for (k, eight) in flags.as_chunks::<8>().0.iter().enumerate() {
+        let byte = u64::from_le_bytes(*eight).wrapping_mul(0x0102_0408_1020_4080) >> 56;
+        mask |= byte << (8 * k);
     }
-    u64::from(bits.iter().fold(0, |a, b| a | b))
-}
-
-/// Spreads a chunk's bits of a mask into lanes.
-#[inline(always)]
-fn from_bits(mask: u64, c: usize) -> [bool; CHUNK] {
-    let bits = chunk_mask(mask, c);
-    each(&LANE_BIT, |b| bits & b == b)
+    mask
 }
 
 /// What a literal means to an operand type.
@@ -333,10 +327,10 @@ impl Cx<'_> {
         let (exec, vcc) = (self.exec(), self.sgpr64(VCC));
         for c in 0..CHUNKS {
             let (x, y, z) = (A::load(self.v, &from[0], c), A::load(self.v, &from[1], c), A::load(self.v, &from[2], c));
-            let bit = from_bits(vcc, c);
+            let bits = chunk_mask(vcc, c);
             let mut out = [A::default(); CHUNK];
             for k in 0..CHUNK {
-                out[k] = f(x[k], y[k], z[k], bit[k]);
+                out[k] = f(x[k], y[k], z[k], bits & LANE_BIT[k] != 0);
             }
             A::store(self.v, &to, c, &out, chunk_mask(exec, c));
         }
@@ -347,14 +341,24 @@ impl Cx<'_> {
     #[inline(always)]
     pub(crate) fn vcmp<A: Lane, B: Lane>(&mut self, i: &Inst, f: impl Fn(A, B) -> bool) -> Flow {
         let (from, _) = self.operands(i, 2);
-        let mut mask = 0;
+        let (mut mask, mut flags) = (0, [0u8; 64]);
         for c in 0..CHUNKS {
             let (a, b) = (A::load(self.v, &from[0], c), B::load(self.v, &from[1], c));
-            let mut out = [false; CHUNK];
-            for k in 0..CHUNK {
-                out[k] = f(a[k], b[k]);
+            // Measured: words are faster for 32-bit operands, bytes for 64-bit ones, by a third either way.
+            if size_of::<A>() == 8 {
+                for k in 0..CHUNK {
+                    flags[c * CHUNK + k] = u8::from(f(a[k], b[k]));
+                }
+            } else {
+                let mut bits = [0u32; CHUNK];
+                for k in 0..CHUNK {
+                    bits[k] = if f(a[k], b[k]) { LANE_BIT[k] } else { 0 };
+                }
+                mask |= u64::from(bits.iter().fold(0, |a, b| a | b)) << (c * CHUNK);
             }
-            mask |= to_bits(&out) << (c * CHUNK);
+        }
+        if size_of::<A>() == 8 {
+            mask = collect(&flags);
         }
         mask &= self.exec();
         self.set_sgpr64(usize::from(i.sdst), mask);
@@ -370,30 +374,26 @@ impl Cx<'_> {
         flow
     }
 
-    /// `dst, mask = f(src0, src1)`: additions and subtractions with carry or borrow out.
+    /// `dst, mask = f(src0, src1, bit of the mask in src2)`: additions and subtractions with carry. Those without carry in have no source 2, whose
+    /// mask is zero; the same closure for both, because the compiler vectorises this one.
     #[inline(always)]
-    pub(crate) fn vcarry(&mut self, i: &Inst, f: impl Fn(u32, u32) -> (u32, bool)) -> Flow {
-        self.vcarry_in(i, |a, b, _| f(a, b))
-    }
-
-    /// `dst, mask = f(src0, src1, bit of the mask in src2)`.
-    #[inline(always)]
-    pub(crate) fn vcarry_in(&mut self, i: &Inst, f: impl Fn(u32, u32, bool) -> (u32, bool)) -> Flow {
+    pub(crate) fn vcarry(&mut self, i: &Inst, f: impl Fn(u32, u32, bool) -> (u32, bool)) -> Flow {
         let (from, to) = self.operands(i, 2);
         let exec = self.exec();
         let carry_in = self.s64(i.src[2]);
-        let mut mask = 0;
+        let mut flags = [0u8; 64];
         for c in 0..CHUNKS {
             let (a, b) = (u32::load(self.v, &from[0], c), u32::load(self.v, &from[1], c));
-            let carry = from_bits(carry_in, c);
-            let (mut out, mut carries) = ([0; CHUNK], [false; CHUNK]);
+            let carry = chunk_mask(carry_in, c);
+            let mut out = [0; CHUNK];
             for k in 0..CHUNK {
-                (out[k], carries[k]) = f(a[k], b[k], carry[k]);
+                let (sum, carried) = f(a[k], b[k], carry & LANE_BIT[k] != 0);
+                out[k] = sum;
+                flags[c * CHUNK + k] = u8::from(carried);
             }
             u32::store(self.v, &to, c, &out, chunk_mask(exec, c));
-            mask |= to_bits(&carries) << (c * CHUNK);
         }
-        self.set_sgpr64(usize::from(i.sdst), mask & exec);
+        self.set_sgpr64(usize::from(i.sdst), collect(&flags) & exec);
         Flow::Next
     }
 
@@ -405,10 +405,10 @@ impl Cx<'_> {
         let select = self.s64(i.src[2]);
         for c in 0..CHUNKS {
             let (a, b) = (A::load(self.v, &from[0], c), A::load(self.v, &from[1], c));
-            let bit = from_bits(select, c);
+            let bits = chunk_mask(select, c);
             let mut out = [A::default(); CHUNK];
             for k in 0..CHUNK {
-                out[k] = f(a[k], b[k], bit[k]);
+                out[k] = f(a[k], b[k], bits & LANE_BIT[k] != 0);
             }
             A::store(self.v, &to, c, &out, chunk_mask(exec, c));
         }
@@ -420,17 +420,18 @@ impl Cx<'_> {
     pub(crate) fn v3mask<A: Lane, C: Lane>(&mut self, i: &Inst, f: impl Fn(A, A, C) -> (C, bool)) -> Flow {
         let (from, to) = self.operands(i, 3);
         let exec = self.exec();
-        let mut mask = 0;
+        let mut flags = [0u8; 64];
         for c in 0..CHUNKS {
             let (x, y, z) = (A::load(self.v, &from[0], c), A::load(self.v, &from[1], c), C::load(self.v, &from[2], c));
-            let (mut out, mut bits) = ([C::default(); CHUNK], [false; CHUNK]);
+            let mut out = [C::default(); CHUNK];
             for k in 0..CHUNK {
-                (out[k], bits[k]) = f(x[k], y[k], z[k]);
+                let (value, bit) = f(x[k], y[k], z[k]);
+                out[k] = value;
+                flags[c * CHUNK + k] = u8::from(bit);
             }
             C::store(self.v, &to, c, &out, chunk_mask(exec, c));
-            mask |= to_bits(&bits) << (c * CHUNK);
         }
-        self.set_sgpr64(usize::from(i.sdst), mask & exec);
+        self.set_sgpr64(usize::from(i.sdst), collect(&flags) & exec);
         Flow::Next
     }
 
@@ -445,10 +446,8 @@ impl Cx<'_> {
                 let (select, negate) = if half == 0 { (i.op_sel, i.neg) } else { (i.op_sel_hi, i.abs) };
                 let mut x = [[0u32; CHUNK]; N];
                 for (k, x) in x.iter_mut().enumerate() {
-                    *x = dword(self.v, &from[k], usize::from(select >> k & 1), c);
-                    if negate >> k & 1 == 1 {
-                        *x = each(x, |v| v ^ 0x8000_0000);
-                    }
+                    let flip = u32::from(negate >> k & 1) << 31;
+                    *x = each(&dword(self.v, &from[k], usize::from(select >> k & 1), c), |v| v ^ flip);
                 }
                 for (lane, out) in out.iter_mut().enumerate() {
                     *out = f(core::array::from_fn(|k| f32::from_bits(x[k][lane]))).to_bits();

@@ -8,6 +8,45 @@ use crate::arch::LANES;
 use crate::hardware::Row;
 use crate::memory::active;
 
+/// How the addresses of the active lanes lie to each other.
+#[derive(Clone, Copy)]
+enum Pattern {
+    /// All the same: this one.
+    Same(u32),
+    /// One element after the other; lane 0's address.
+    Consecutive(u32),
+    Scattered,
+}
+
+impl Pattern {
+    #[inline(always)]
+    fn of(address: &Row, mask: u64, stride: u32) -> Pattern {
+        let lane = mask.trailing_zeros() % LANES as u32;
+        let first = address[lane as usize];
+        let base = first.wrapping_sub(lane * stride);
+        let (mut same, mut consecutive) = (0, 0);
+        for (lane, a) in address.iter().enumerate() {
+            let active = ((mask >> lane & 1) as u32).wrapping_neg();
+            same |= (a ^ first) & active;
+            consecutive |= (a ^ base.wrapping_add(lane as u32 * stride)) & active;
+        }
+        match (same, consecutive) {
+            (0, _) => Pattern::Same(first),
+            (_, 0) => Pattern::Consecutive(base),
+            _ => Pattern::Scattered,
+        }
+    }
+
+    /// Returns the bytes that all lanes touch together, if they follow each other.
+    #[inline(always)]
+    fn consecutive(self, offset: u32, bytes: usize) -> Option<core::ops::Range<usize>> {
+        let Pattern::Consecutive(base) = self else { return None };
+        // Addresses wrap at 32 bits lane by lane; a range that would is left to the lanes.
+        let at = base.checked_add(offset)? as usize;
+        Some(at..at + bytes)
+    }
+}
+
 impl Cx<'_> {
     /// The work-group's LDS.
     #[inline(always)]
@@ -25,27 +64,34 @@ impl Cx<'_> {
     /// Loads `N` dwords for each lane of `mask` from `address + offset`.
     #[inline(always)]
     pub(super) fn lds_load<const N: usize>(&mut self, dst: Dst, mask: u64, address: &Row, offset: u32) {
-        let first = address[mask.trailing_zeros() as usize % LANES];
-        let mut different = 0;
-        for a in address {
-            different |= a ^ first;
-        }
+        let pattern = Pattern::of(address, mask, 4 * N as u32);
         let window = self.lds_window();
-        if mask == !0 && different == 0 {
+        if let Pattern::Same(first) = pattern {
             // Every lane reads the same place: the usual way to broadcast a tile's element.
             let at = first.wrapping_add(offset) as usize;
             let words: [u32; N] = core::array::from_fn(|d| Self::lds_word(window, at + 4 * d));
             for (d, word) in words.into_iter().enumerate() {
-                *self.row_mut(plus(dst, d), 0) = [word; LANES];
+                self.put(plus(dst, d), 0, &[word; LANES], mask);
             }
             return;
         }
         let mut rows = [[0; LANES]; N];
-        for lane in active(mask) {
-            let at = address[lane].wrapping_add(offset) as usize;
-            if let Some(bytes) = window.get(at..at + 4 * N) {
-                for (row, word) in rows.iter_mut().zip(bytes.as_chunks::<4>().0) {
-                    row[lane] = u32::from_le_bytes(*word);
+        match pattern.consecutive(offset, 4 * N * LANES).and_then(|range| window.get(range)) {
+            Some(bytes) => {
+                for (each, lane) in bytes.chunks_exact(4 * N).zip(0..LANES) {
+                    for (row, word) in rows.iter_mut().zip(each.as_chunks::<4>().0) {
+                        row[lane] = u32::from_le_bytes(*word);
+                    }
+                }
+            }
+            None => {
+                for lane in active(mask) {
+                    let at = address[lane].wrapping_add(offset) as usize;
+                    if let Some(bytes) = window.get(at..at + 4 * N) {
+                        for (row, word) in rows.iter_mut().zip(bytes.as_chunks::<4>().0) {
+                            row[lane] = u32::from_le_bytes(*word);
+                        }
+                    }
                 }
             }
         }
@@ -58,7 +104,17 @@ impl Cx<'_> {
     #[inline(always)]
     pub(super) fn lds_store<const N: usize>(&mut self, data: Src, mask: u64, address: &Row, offset: u32) {
         let rows: [Row; N] = core::array::from_fn(|d| self.lanes(data, d));
+        // Only whole rows are stored at once: what inactive lanes would write must stay as it is.
+        let pattern = if mask == !0 { Pattern::of(address, mask, 4 * N as u32) } else { Pattern::Scattered };
         let window = self.lds_window();
+        if let Some(bytes) = pattern.consecutive(offset, 4 * N * LANES).and_then(|range| window.get_mut(range)) {
+            for (each, lane) in bytes.chunks_exact_mut(4 * N).zip(0..LANES) {
+                for (row, word) in rows.iter().zip(each.as_chunks_mut::<4>().0) {
+                    *word = row[lane].to_le_bytes();
+                }
+            }
+            return;
+        }
         for lane in active(mask) {
             let at = address[lane].wrapping_add(offset) as usize;
             if let Some(bytes) = window.get_mut(at..at + 4 * N) {
@@ -92,7 +148,14 @@ impl Cx<'_> {
     }
 
     #[inline(always)]
-    pub(super) fn lds_store_narrow<const B: usize>(&mut self, data: Src, shift: u32, mask: u64, address: &Row, offset: u32) {
+    pub(super) fn lds_store_narrow<const B: usize>(
+        &mut self,
+        data: Src,
+        shift: u32,
+        mask: u64,
+        address: &Row,
+        offset: u32,
+    ) {
         let row = self.lanes(data, 0);
         let window = self.lds_window();
         for lane in active(mask) {

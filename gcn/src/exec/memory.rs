@@ -84,16 +84,15 @@ impl Cx<'_> {
         let vector = if i.flags & flag::HAS_SVE != 0 { i.flags & flag::SVE != 0 } else { i.flags & flag::SADDR == 0 };
         let scalar = if i.flags & flag::SADDR != 0 { self.s[usize::from(i.sdst) & 127] } else { 0 };
         let lanes = if vector { self.lanes(i.src[0], 0) } else { [0; LANES] };
-        self.interleave(|lane| u64::from(lanes[lane].wrapping_add(scalar).wrapping_add(i.imm as u32)), self.exec(), bytes)
+        self.interleave(
+            |lane| u64::from(lanes[lane].wrapping_add(scalar).wrapping_add(i.imm as u32)),
+            self.exec(),
+            bytes,
+        )
     }
 
     /// Turns each lane's offset into private memory into an address.
-    fn interleave(
-        &self,
-        offset: impl Fn(usize) -> u64,
-        mask: u64,
-        bytes: u64,
-    ) -> Result<Addresses, (FaultKind, u8)> {
+    fn interleave(&self, offset: impl Fn(usize) -> u64, mask: u64, bytes: u64) -> Result<Addresses, (FaultKind, u8)> {
         let base = self.scratch_base();
         let lane_bytes = self.w.scratch_lane_bytes;
         let mut address = [0; LANES];
@@ -138,7 +137,14 @@ impl Cx<'_> {
                 (at, at + scalar + bytes <= records)
             } else {
                 let at = index * stride + offset;
-                (at, if stride == 0 { at + bytes <= records } else { index < records && offset + bytes <= stride.max(bytes) })
+                (
+                    at,
+                    if stride == 0 {
+                        at + bytes <= records
+                    } else {
+                        index < records && offset + bytes <= stride.max(bytes)
+                    },
+                )
             };
             if in_range {
                 out.address[lane] = base.wrapping_add(scalar).wrapping_add(within);

@@ -14,9 +14,12 @@ mod lds;
 mod memory;
 pub(crate) mod modified;
 mod numeric;
+mod saturate;
 mod scalar;
+#[cfg(test)]
+mod tests;
 mod tier;
 mod vector;
 
-pub use tier::Tier;
 pub(crate) use numeric::mode_supported;
+pub use tier::Tier;

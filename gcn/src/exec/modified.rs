@@ -4,34 +4,50 @@
 //! merged into the real destination. No handler needs to know, and the undecorated majority pays nothing.
 
 use super::cx::{Cx, EXEC, Flow};
+use super::half::{Half, pack};
 use super::inst::{Dst, Inst, Src};
+use super::saturate;
 use crate::arch::LANES;
 use crate::hardware::Row;
 use crate::isa::fields::Extra;
-use crate::isa::{self, Encoding, Ty};
+use crate::isa::{self, Encoding, Traits, Ty};
 
 /// First operand row of the result; sources take two rows each below it.
 const RESULT: u16 = 8;
 
 /// Whether an instruction must run through [`run`].
 pub(super) fn needs(i: &Inst, row: &isa::Row) -> bool {
-    let vop3p = matches!(row.encoding, Encoding::Vop3p | Encoding::Mai);
-    i.extra != Extra::None || i.clamp || i.omod != 0 || (!vop3p && i.op_sel != 0)
+    match row.encoding {
+        // Their own handlers read the selects; only the clamp is left.
+        Encoding::Vop3p | Encoding::Mai => i.clamp && !row.traits.has(Traits::MIX),
+        // What a clamp would do to a comparison is to signal, and nothing here listens.
+        Encoding::Vopc => i.extra != Extra::None || i.op_sel & 7 != 0,
+        _ => i.extra != Extra::None || i.clamp || i.omod != 0 || i.op_sel != 0 || row.traits.has(Traits::OP_SEL),
+    }
 }
 
 /// Runs a decorated instruction.
 pub(super) fn run(cx: &mut Cx<'_>, i: &Inst) -> Flow {
     let row = i.row();
-    if matches!(row.encoding, Encoding::Vop3p | Encoding::Mai) {
-        return cx.unsupported_form(i, "clamp");
+    let float = matches!(row.dst, Ty::F16 | Ty::F32 | Ty::F64 | Ty::PF16 | Ty::PF32);
+    if i.clamp && !float {
+        if let Some(exact) = saturate::exact_sum(row.name)
+            && i.extra == Extra::None
+            && (i.op_sel == 0 || row.encoding == Encoding::Vop3p)
+        {
+            return saturate::run(cx, i, exact);
+        }
+        // Conversions saturate anyway.
+        if !row.name.starts_with("v_cvt_") {
+            return cx.unsupported_form(i, "clamp of an integer result");
+        }
     }
-    if i.clamp && !matches!(row.dst, Ty::F32 | Ty::F64) {
-        return cx.unsupported_form(i, "clamp of a result that is neither f32 nor f64");
+    if i.omod != 0 && !float {
+        return cx.unsupported_form(i, "an output multiplier on an integer result");
     }
-    if i.omod != 0 && !matches!(row.dst, Ty::F32 | Ty::F64) {
-        return cx.unsupported_form(i, "an output multiplier on a result that is neither f32 nor f64");
-    }
-    let mut plain = Inst { run: i.plain, extra: Extra::None, clamp: false, omod: 0, op_sel: 0, ..*i };
+    let packed = row.encoding == Encoding::Vop3p;
+    let op_sel = if packed { i.op_sel } else { 0 };
+    let mut plain = Inst { run: i.plain, extra: Extra::None, clamp: false, omod: 0, op_sel, ..*i };
     match i.extra {
         Extra::Dpp(word) => return dpp(cx, i, &plain, word),
         Extra::Sdwa(word) => {
@@ -42,7 +58,7 @@ pub(super) fn run(cx: &mut Cx<'_>, i: &Inst) -> Flow {
                 }
             }
         }
-        Extra::None if i.op_sel & 7 != 0 => {
+        Extra::None if i.op_sel & 7 != 0 && !packed => {
             for k in 0..3 {
                 if i.op_sel >> k & 1 == 1 && row.src[k] != Ty::None {
                     let selected = select(&cx.lanes(i.src[k], 0), 5, false);
@@ -52,14 +68,14 @@ pub(super) fn run(cx: &mut Cx<'_>, i: &Inst) -> Flow {
         }
         Extra::None => {}
     }
-    if row.encoding == Encoding::Vopc {
+    if row.encoding == Encoding::Vopc || row.traits.has(Traits::SCALAR_DST) {
         plain.settle();
         return (plain.run)(cx, &plain);
     }
     plain.dst = Dst::T(RESULT);
     plain.settle();
     let flow = (plain.run)(cx, &plain);
-    finish(cx, i, row.dst);
+    finish(cx, i, row);
     flow
 }
 
@@ -84,18 +100,25 @@ fn select(row: &Row, sel: u32, sign: bool) -> Row {
 }
 
 /// Applies output modifiers to the result in operand rows and merges it into the destination.
-fn finish(cx: &mut Cx<'_>, i: &Inst, ty: Ty) {
-    let exec = cx.exec();
+fn finish(cx: &mut Cx<'_>, i: &Inst, row: &isa::Row) {
+    let (exec, ty) = (cx.exec(), row.dst);
+    let modified = i.clamp || i.omod != 0;
     match ty {
-        Ty::F32 => {
-            let result = cx.row(Dst::T(RESULT), 0).map(|x| modify_f32(f32::from_bits(x), i).to_bits());
-            *cx.row_mut(Dst::T(RESULT), 0) = result;
+        Ty::F32 if modified => change(cx, 0, |x| modify(f32::from_bits(x), i).to_bits()),
+        Ty::F16 if modified => change(cx, 0, |x| u32::from(modify(Half::from_bits(x as u16), i).bits())),
+        Ty::PF32 if modified => {
+            change(cx, 0, |x| modify(f32::from_bits(x), i).to_bits());
+            change(cx, 1, |x| modify(f32::from_bits(x), i).to_bits());
         }
-        Ty::F64 => {
+        Ty::PF16 if modified => change(cx, 0, |x| {
+            let half = |bits: u32| modify(Half::from_bits(bits as u16), i).bits();
+            pack(half(x), half(x >> 16))
+        }),
+        Ty::F64 if modified => {
             let (lo, hi) = (*cx.row(Dst::T(RESULT), 0), *cx.row(Dst::T(RESULT), 1));
             for lane in 0..LANES {
                 let x = f64::from_bits(u64::from(lo[lane]) | u64::from(hi[lane]) << 32);
-                let bits = modify_f64(x, i).to_bits();
+                let bits = modify(x, i).to_bits();
                 cx.row_mut(Dst::T(RESULT), 0)[lane] = bits as u32;
                 cx.row_mut(Dst::T(RESULT), 1)[lane] = (bits >> 32) as u32;
             }
@@ -105,8 +128,10 @@ fn finish(cx: &mut Cx<'_>, i: &Inst, ty: Ty) {
     let old = *cx.row(i.dst, 0);
     let merged = match i.extra {
         Extra::Sdwa(word) => place(&old, cx.row(Dst::T(RESULT), 0), word >> 8 & 7, word >> 11 & 3),
-        // op_sel[3]: a 16-bit result goes to the high half and the low half stays.
+        _ if row.encoding == Encoding::Vop3p => *cx.row(Dst::T(RESULT), 0),
+        // op_sel[3]: a 16-bit result goes to the high half. Rows that choose halves keep the other one, older ones clear it.
         _ if i.op_sel & 8 != 0 => place(&old, cx.row(Dst::T(RESULT), 0), 5, 2),
+        _ if row.traits.has(Traits::OP_SEL) => place(&old, cx.row(Dst::T(RESULT), 0), 4, 2),
         _ => *cx.row(Dst::T(RESULT), 0),
     };
     cx.put(i.dst, 0, &merged, exec);
@@ -116,25 +141,54 @@ fn finish(cx: &mut Cx<'_>, i: &Inst, ty: Ty) {
     }
 }
 
-fn modify_f32(x: f32, i: &Inst) -> f32 {
-    let x = match i.omod {
-        1 => x * 2.0,
-        2 => x * 4.0,
-        3 => x * 0.5,
-        _ => x,
-    };
-    // DX10_CLAMP, which compilers set: NaN becomes zero.
-    if !i.clamp { x } else if x > 0.0 { x.min(1.0) } else { 0.0 }
+/// Rewrites dword `d` of the result.
+fn change(cx: &mut Cx<'_>, d: usize, f: impl Fn(u32) -> u32) {
+    let result = cx.row(Dst::T(RESULT), d).map(f);
+    *cx.row_mut(Dst::T(RESULT), d) = result;
 }
 
-fn modify_f64(x: f64, i: &Inst) -> f64 {
+/// A float that output modifiers apply to.
+trait Modified: Copy {
+    fn scale(self, by: f32) -> Self;
+    /// Clamps to 0..=1. With DX10_CLAMP, which compilers set, NaN becomes zero: it is not above zero.
+    fn unit(self) -> Self;
+}
+
+impl Modified for f32 {
+    fn scale(self, by: f32) -> f32 {
+        self * by
+    }
+    fn unit(self) -> f32 {
+        if self > 0.0 { self.min(1.0) } else { 0.0 }
+    }
+}
+
+impl Modified for f64 {
+    fn scale(self, by: f32) -> f64 {
+        self * f64::from(by)
+    }
+    fn unit(self) -> f64 {
+        if self > 0.0 { self.min(1.0) } else { 0.0 }
+    }
+}
+
+impl Modified for Half {
+    fn scale(self, by: f32) -> Half {
+        Half(self.0.scale(by))
+    }
+    fn unit(self) -> Half {
+        Half(self.0.unit())
+    }
+}
+
+fn modify<F: Modified>(x: F, i: &Inst) -> F {
     let x = match i.omod {
-        1 => x * 2.0,
-        2 => x * 4.0,
-        3 => x * 0.5,
+        1 => x.scale(2.0),
+        2 => x.scale(4.0),
+        3 => x.scale(0.5),
         _ => x,
     };
-    if !i.clamp { x } else if x > 0.0 { x.min(1.0) } else { 0.0 }
+    if i.clamp { x.unit() } else { x }
 }
 
 /// Places a result into part of the destination: `unused` 0 zeroes, 1 sign-extends into, 2 preserves the rest.
@@ -164,28 +218,29 @@ fn dpp(cx: &mut Cx<'_>, i: &Inst, plain: &Inst, word: u32) -> Flow {
     let control = word >> 8 & 0x1ff;
     let bound_zero = word >> 19 & 1 == 1;
     let (bank_mask, row_mask) = (word >> 24 & 15, word >> 28);
-    let source = cx.lanes(i.src[0], 0);
-    let mut moved = [0; LANES];
+    // One dword, or both of a 64-bit operand.
+    let last = usize::from(i.row().src[0].dwords() > 1);
+    let source = [cx.lanes(i.src[0], 0), cx.lanes(i.src[0], last)];
+    let mut moved = [[0; LANES]; 2];
     let mut write = 0u64;
+    #[expect(clippy::needless_range_loop, reason = "the lane number is what the rules are about")]
     for lane in 0..LANES {
         let enabled = row_mask >> (lane / 16) & 1 == 1 && bank_mask >> (lane / 4 % 4) & 1 == 1;
         let from = dpp_source(control, lane);
         let valid = from.is_some_and(|from| exec >> from & 1 == 1);
         if let (true, Some(from)) = (valid, from) {
-            moved[lane] = source[from];
+            (moved[0][lane], moved[1][lane]) = (source[0][from], source[1][from]);
         }
         write |= u64::from(enabled && (valid || bound_zero)) << lane;
     }
     let mut plain = *plain;
-    plain.src[0] = in_row(cx, 0, &moved);
+    plain.src[0] = in_row(cx, 0, &moved[0]);
+    *cx.row_mut(Dst::T(1), 0) = moved[1];
     plain.settle();
     // Lanes that may not write are switched off for the one instruction; scalar results of those lanes become zero.
     cx.set_sgpr64(EXEC, exec & write);
     let flow = if needs(&plain, plain.row()) { run(cx, &plain) } else { (plain.run)(cx, &plain) };
-    let writes_exec = plain.row().encoding == Encoding::Vopc && plain.row().name.starts_with("v_cmpx");
-    if !writes_exec {
-        cx.set_sgpr64(EXEC, exec);
-    }
+    cx.set_sgpr64(EXEC, exec);
     flow
 }
 

@@ -24,14 +24,17 @@ macro_rules! min_max {
         /// IEEE 754-2008 minNum with -0 below +0; a NaN loses to a number.
         #[inline(always)]
         pub(crate) fn $min(a: $t, b: $t) -> $t {
-            let smaller = if a < b || (a == b && a.is_sign_negative()) { a } else { b };
-            if a.is_nan() { b } else if b.is_nan() { a } else { smaller }
+            // Selects only, so that lanes stay together. Where the operands are equal their bits differ at most in the sign of zero.
+            let smaller = if a < b { a } else { b };
+            let smaller = if a == b { <$t>::from_bits(a.to_bits() | b.to_bits()) } else { smaller };
+            if b.is_nan() { a } else { smaller }
         }
         /// IEEE 754-2008 maxNum with +0 above -0; a NaN loses to a number.
         #[inline(always)]
         pub(crate) fn $max(a: $t, b: $t) -> $t {
-            let larger = if a > b || (a == b && b.is_sign_negative()) { a } else { b };
-            if a.is_nan() { b } else if b.is_nan() { a } else { larger }
+            let larger = if a > b { a } else { b };
+            let larger = if a == b { <$t>::from_bits(a.to_bits() & b.to_bits()) } else { larger };
+            if b.is_nan() { a } else { larger }
         }
     )*};
 }
@@ -109,7 +112,7 @@ pub(crate) fn ldexp_f32(x: f32, exponent: i32) -> f32 {
 pub(crate) fn ldexp_f64(x: f64, exponent: i32) -> f64 {
     let e = exponent.clamp(-2200, 2200);
     let power = |e: i32| f64::from_bits(((1023 + e) as u64) << 52);
-    if e >= -1022 && e <= 1023 {
+    if (-1022..=1023).contains(&e) {
         x * power(e)
     } else if e > 1023 {
         x * power(1023) * power((e - 1023).min(1023)) * power((e - 2046).clamp(0, 1023))
@@ -118,9 +121,13 @@ pub(crate) fn ldexp_f64(x: f64, exponent: i32) -> f64 {
     } else {
         // Scale the mantissa to [1, 2) first: then at most one step enters the denormals and only that one rounds.
         let own = frexp_exp_f64(x) - 1;
-        let mantissa = x * power((-own).clamp(-1022, 1023)) * power((-own - 1023).max(0));
+        let mantissa = frexp_mant_f64(x) * 2.0;
         let total = own + e;
-        if total >= -1022 { mantissa * power(total) } else { mantissa * power(-1022) * power((total + 1022).max(-1022)) }
+        if total >= -1022 {
+            mantissa * power(total)
+        } else {
+            mantissa * power(-1022) * power((total + 1022).max(-1022))
+        }
     }
 }
 
@@ -348,13 +355,13 @@ pub(crate) fn shift_add(a: u32, shift: u32, b: u32) -> (u32, bool) {
 /// High half of the 64-bit product.
 #[inline(always)]
 pub(crate) fn mul_hi_u32(a: u32, b: u32) -> u32 {
-    (u64::from(a) * u64::from(b) >> 32) as u32
+    ((u64::from(a) * u64::from(b)) >> 32) as u32
 }
 
 /// As [`mul_hi_u32`], signed.
 #[inline(always)]
 pub(crate) fn mul_hi_i32(a: i32, b: i32) -> i32 {
-    (i64::from(a) * i64::from(b) >> 32) as i32
+    ((i64::from(a) * i64::from(b)) >> 32) as i32
 }
 
 /// `(a << (b & 7)) + c`: the shift is limited to four by the ISA, other counts shift as their low three bits say.
@@ -372,13 +379,13 @@ pub(crate) fn align(high: u32, low: u32, shift: u32) -> u32 {
 /// The low byte, sign-extended.
 #[inline(always)]
 pub(crate) fn sext8(x: u32) -> u32 {
-    x as i8 as i32 as u32
+    i32::from(x as i8) as u32
 }
 
 /// The low half, sign-extended.
 #[inline(always)]
 pub(crate) fn sext16(x: u32) -> u32 {
-    x as i16 as i32 as u32
+    i32::from(x as i16) as u32
 }
 
 /// `old` with its low half replaced.
@@ -395,7 +402,7 @@ pub(crate) fn high16(x: u32, old: u32) -> u32 {
 
 /// Whether one of two floats is NaN.
 #[inline(always)]
-pub(crate) fn unordered<T: PartialOrd>(a: T, b: T) -> bool {
+pub(crate) fn unordered<T: PartialOrd + Copy>(a: T, b: T) -> bool {
     a.partial_cmp(&b).is_none()
 }
 
@@ -503,12 +510,24 @@ pub(crate) fn dot_unsigned(a: u32, b: u32, c: u32, bits: u32) -> u32 {
 
 /// The first 1216 bits of 2/pi behind the binary point, most significant first.
 const TWO_OVER_PI: [u64; 19] = [
-    0xa2f9_836e_4e44_1529, 0xfc27_57d1_f534_ddc0, 0xdb62_9599_3c43_9041,
-    0xfe51_63ab_debb_c561, 0xb724_6e3a_424d_d2e0, 0x0649_2eea_09d1_921c,
-    0xfe1d_eb1c_b129_a73e, 0xe882_35f5_2ebb_4484, 0xe99c_7026_b45f_7e41,
-    0x3991_d639_8353_39f4, 0x9c84_5f8b_bdf9_283b, 0x1ff8_97ff_de05_980f,
-    0xef2f_118b_5a0a_6d1f, 0x6d36_7ecf_27cb_09b7, 0x4f46_3f66_9e5f_ea2d,
-    0x7527_bac7_ebe5_f17b, 0x3d07_39f7_8a52_92ea, 0x6bfb_5fb1_1f8d_5d08,
+    0xa2f9_836e_4e44_1529,
+    0xfc27_57d1_f534_ddc0,
+    0xdb62_9599_3c43_9041,
+    0xfe51_63ab_debb_c561,
+    0xb724_6e3a_424d_d2e0,
+    0x0649_2eea_09d1_921c,
+    0xfe1d_eb1c_b129_a73e,
+    0xe882_35f5_2ebb_4484,
+    0xe99c_7026_b45f_7e41,
+    0x3991_d639_8353_39f4,
+    0x9c84_5f8b_bdf9_283b,
+    0x1ff8_97ff_de05_980f,
+    0xef2f_118b_5a0a_6d1f,
+    0x6d36_7ecf_27cb_09b7,
+    0x4f46_3f66_9e5f_ea2d,
+    0x7527_bac7_ebe5_f17b,
+    0x3d07_39f7_8a52_92ea,
+    0x6bfb_5fb1_1f8d_5d08,
     0x5603_3046_fc7b_6bab,
 ];
 

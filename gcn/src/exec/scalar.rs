@@ -272,7 +272,11 @@ impl Cx<'_> {
         let (id, offset, size) = hwreg(i.imm);
         let value = match id {
             1 => self.w.mode,
-            2 => u32::from(self.w.scc) | u32::from(self.exec() == 0) << 9 | u32::from(self.sgpr64(super::cx::VCC) == 0) << 10,
+            2 => {
+                u32::from(self.w.scc)
+                    | u32::from(self.exec() == 0) << 9
+                    | u32::from(self.sgpr64(super::cx::VCC) == 0) << 10
+            }
             4 => self.w.hw_id,
             _ => 0,
         };

@@ -19,7 +19,10 @@ impl Tier {
         TIER.get_or_init(|| {
             #[cfg(target_arch = "x86_64")]
             if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") && is_x86_feature_detected!("f16c") {
-                #[expect(unsafe_code, reason = "the one audited call of this crate: it selects the CPU's vector instructions")]
+                #[expect(
+                    unsafe_code,
+                    reason = "the one audited call of this crate: it selects the CPU's vector instructions"
+                )]
                 // SAFETY: the three features that `wide::handlers` and the functions in its table are compiled for
                 // were detected on this CPU in the line above; features of a CPU do not go away.
                 let handlers = unsafe { wide::handlers() };
@@ -46,8 +49,15 @@ impl Tier {
 }
 
 macro_rules! portable_tier {
-    ($($encoding:ident $op:literal $name:ident $archs:ident $dst:ident ($($src:ident)*) [$($trait:ident)*] 
+    ($($encoding:ident $op:literal $name:ident $archs:ident $dst:ident ($($src:ident)*) [$($trait:ident)*]
         = $method:ident $([$($generic:tt)*])? ($($arg:expr),*);)*) => {
+        #[allow(
+            clippy::double_comparisons,
+            clippy::neg_cmp_op_on_partial_ord,
+            clippy::nonminimal_bool,
+            clippy::redundant_closure,
+            reason = "rows spell comparisons as the ISA does: what is not less is greater, equal or unordered"
+        )]
         mod portable {
             use super::*;
             $(fn $name(cx: &mut Cx<'_>, i: &Inst) -> Flow { cx.$method$(::<$($generic)*>)?(i $(, $arg)*) })*
@@ -57,9 +67,16 @@ macro_rules! portable_tier {
 }
 
 macro_rules! wide_tier {
-    ($($encoding:ident $op:literal $name:ident $archs:ident $dst:ident ($($src:ident)*) [$($trait:ident)*] 
+    ($($encoding:ident $op:literal $name:ident $archs:ident $dst:ident ($($src:ident)*) [$($trait:ident)*]
         = $method:ident $([$($generic:tt)*])? ($($arg:expr),*);)*) => {
         #[cfg(target_arch = "x86_64")]
+        #[allow(
+            clippy::double_comparisons,
+            clippy::neg_cmp_op_on_partial_ord,
+            clippy::nonminimal_bool,
+            clippy::redundant_closure,
+            reason = "rows spell comparisons as the ISA does: what is not less is greater, equal or unordered"
+        )]
         mod wide {
             use super::*;
             $(#[target_feature(enable = "avx2,fma,f16c")] fn $name(cx: &mut Cx<'_>, i: &Inst) -> Flow { cx.$method$(::<$($generic)*>)?(i $(, $arg)*) })*

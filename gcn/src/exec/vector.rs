@@ -129,7 +129,13 @@ impl Cx<'_> {
         let out = core::array::from_fn(|lane| {
             let fused = a[lane].mul_add(b[lane], c[lane]);
             // `NaN > 0.0` is false, so a clamped NaN is zero.
-            let fused = if !i.clamp { fused } else if fused > 0.0 { fused.min(1.0) } else { 0.0 };
+            let fused = if !i.clamp {
+                fused
+            } else if fused > 0.0 {
+                fused.min(1.0)
+            } else {
+                0.0
+            };
             let half = u32::from(f32_to_f16(fused));
             if high { high16(half, old[lane]) } else { low16(half, old[lane]) }
         });

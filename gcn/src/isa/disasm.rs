@@ -39,10 +39,9 @@ impl Printer<'_> {
         let row = self.f.row();
         self.text.push_str(row.name);
         let short = matches!(row.encoding, Encoding::Vop1 | Encoding::Vop2 | Encoding::Vopc);
-        let only = matches!(
-            row.name,
-            "v_nop" | "v_readfirstlane_b32" | "v_clrexcp" | "v_swap_b32" | "v_accvgpr_mov_b32" | "v_pk_fmac_f16"
-        ) || row.traits.has(Traits::LITERAL);
+        let only =
+            matches!(row.name, "v_nop" | "v_readfirstlane_b32" | "v_clrexcp" | "v_swap_b32" | "v_accvgpr_mov_b32")
+                || row.traits.has(Traits::LITERAL);
         match self.f.extra {
             _ if !short => {}
             Extra::Sdwa(_) => self.text.push_str("_sdwa"),
@@ -217,7 +216,7 @@ impl Printer<'_> {
         if row.traits.has(Traits::LITERAL) && !constant_second {
             self.operand(&format!("{:#x}", f.literal));
         }
-        if !f.e64 && row.encoding != Encoding::Vop3 && f.extra == Extra::None {
+        if !f.e64 && !matches!(row.encoding, Encoding::Vop3 | Encoding::Vop3b) && f.extra == Extra::None {
             return;
         }
         // The third source of short instructions as VOP3 has no half select.
@@ -262,9 +261,11 @@ impl Printer<'_> {
     }
 
     fn sdwa(&mut self, word: u32) {
-        let select = |at: u32| ["BYTE_0", "BYTE_1", "BYTE_2", "BYTE_3", "WORD_0", "WORD_1", "DWORD", "INVALID"][(word >> at & 7) as usize];
+        let select = |at: u32| {
+            ["BYTE_0", "BYTE_1", "BYTE_2", "BYTE_3", "WORD_0", "WORD_1", "DWORD", "INVALID"][(word >> at & 7) as usize]
+        };
         let row = self.f.row();
-        if row.encoding != Encoding::Vopc {
+        if row.encoding != Encoding::Vopc && !row.name.contains("p8") && !row.name.contains("f8") {
             let unused = ["UNUSED_PAD", "UNUSED_SEXT", "UNUSED_PRESERVE", "INVALID"][(word >> 11 & 3) as usize];
             self.word(&format!("dst_sel:{}", select(8)));
             self.word(&format!("dst_unused:{unused}"));
@@ -404,7 +405,11 @@ impl Printer<'_> {
             self.operand(&self.source(1));
         }
         if row.encoding != Encoding::Flat {
-            let base = if saddr { scalar(f.sdst, if row.encoding == Encoding::Scratch { 1 } else { 2 }) } else { "off".to_owned() };
+            let base = if saddr {
+                scalar(f.sdst, if row.encoding == Encoding::Scratch { 1 } else { 2 })
+            } else {
+                "off".to_owned()
+            };
             self.operand(&base);
         }
         self.offset();
@@ -427,8 +432,11 @@ impl Printer<'_> {
             self.flagged(flag::IDXEN, "idxen");
             self.flagged(flag::OFFEN, "offen");
             self.offset();
+            self.cache_bits();
+        } else if self.arch == Arch::Gfx942 && row.name != "buffer_wbinvl1" && row.name != "buffer_wbinvl1_vol" {
+            self.flagged(flag::GLC, "sc0");
+            self.flagged(flag::SCC, "sc1");
         }
-        self.cache_bits();
         self.flagged(flag::LDS, "lds");
     }
 }
@@ -498,7 +506,8 @@ const INLINE_FLOATS: [(&str, u16, u32); 8] = [
 fn constant(literal: u32, ty: Ty) -> String {
     let double = ty == Ty::F64;
     let short = matches!(ty, Ty::F16 | Ty::I16 | Ty::U16 | Ty::B16);
-    let literal = if short { literal & 0xffff } else { literal };
+    let integer = matches!(ty, Ty::I16 | Ty::U16);
+    let (whole, literal) = (literal, if short { literal & 0xffff } else { literal });
     let value = match ty {
         // The literal is the high half; as an integer only zero is small.
         Ty::F64 if literal != 0 => i64::MAX,
@@ -506,18 +515,21 @@ fn constant(literal: u32, ty: Ty) -> String {
         _ if ty.dwords() == 2 => i64::from(literal),
         _ => i64::from(literal as i32),
     };
+    if let (true, Some((text, ..))) = (integer, INLINE_FLOATS.iter().find(|(.., single)| *single == whole)) {
+        return (*text).to_owned();
+    }
     if (-16..=64).contains(&value) {
         return value.to_string();
     }
     let float = INLINE_FLOATS.iter().find(|(text, half, single)| match ty {
-        Ty::I16 | Ty::U16 => false,
-        Ty::F16 | Ty::B16 => u32::from(*half) == literal,
+        _ if integer => false,
+        Ty::F16 | Ty::B16 | Ty::PF16 => u32::from(*half) == literal,
         _ if double => text.parse().is_ok_and(|x: f64| x.to_bits() == u64::from(literal) << 32),
         _ => ty.dwords() == 1 && *single == literal,
     });
     match float {
         Some((text, ..)) => (*text).to_owned(),
-        None if ty.dwords() == 1 && literal == 0x3e22_f983 => "0.15915494".to_owned(),
+        None if ty.dwords() == 1 && !short && literal == 0x3e22_f983 => "0.15915494".to_owned(),
         None => format!("{literal:#x}"),
     }
 }
@@ -587,7 +599,13 @@ fn message(imm: u16) -> String {
             format!("sendmsg({name}, {op}, {stream})")
         }
         (15, 1..=4, 0) => {
-            let op = ["", "SYSMSG_OP_ECC_ERR_INTERRUPT", "SYSMSG_OP_REG_RD", "SYSMSG_OP_HOST_TRAP_ACK", "SYSMSG_OP_TTRACE_PC"];
+            let op = [
+                "",
+                "SYSMSG_OP_ECC_ERR_INTERRUPT",
+                "SYSMSG_OP_REG_RD",
+                "SYSMSG_OP_HOST_TRAP_ACK",
+                "SYSMSG_OP_TTRACE_PC",
+            ];
             format!("sendmsg(MSG_SYSMSG, {})", op[usize::from(imm >> 4 & 7)])
         }
         _ => unknown(),
@@ -599,8 +617,12 @@ fn gpr_index(mask: u16) -> String {
     if mask > 15 {
         return format!("{mask:#x}");
     }
-    let names: Vec<_> =
-        ["SRC0", "SRC1", "SRC2", "DST"].into_iter().enumerate().filter(|(k, _)| mask >> k & 1 == 1).map(|(_, name)| name).collect();
+    let names: Vec<_> = ["SRC0", "SRC1", "SRC2", "DST"]
+        .into_iter()
+        .enumerate()
+        .filter(|(k, _)| mask >> k & 1 == 1)
+        .map(|(_, name)| name)
+        .collect();
     format!("gpr_idx({})", names.join(","))
 }
 

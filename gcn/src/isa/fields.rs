@@ -1,6 +1,6 @@
 //! Takes instruction words apart: which row, which registers, which modifiers. Total: any words give an answer.
 
-use super::{ENCODINGS, Encoding, ROWS, Row, Traits};
+use super::{ENCODINGS, Encoding, ROWS, Row, Traits, Ty};
 use crate::arch::Arch;
 use std::sync::OnceLock;
 
@@ -131,7 +131,7 @@ impl Fields {
     /// Whether every source that the row has is a code that means something, a literal only where the form may carry one.
     fn sources_exist(&self, literal: bool) -> bool {
         self.src.iter().zip(self.row().src).all(|(&code, ty)| match code {
-            _ if matches!(ty, super::Ty::None | super::Ty::Imm16) => true,
+            _ if matches!(ty, Ty::None | Ty::Imm16) => true,
             209..=234 | 239 | CODE_SDWA | CODE_DPP | 254 => false,
             CODE_LITERAL => literal,
             _ => true,
@@ -172,7 +172,7 @@ const fn bits(word: u32, low: u32, count: u32) -> u32 {
 
 /// Takes apart the instruction that begins at `words[0]`.
 pub fn decode(arch: Arch, words: &[u32]) -> Result<Fields, DecodeError> {
-    let word = words.first().copied().unwrap_or(0);
+    let Some(&word) = words.first() else { return Err(DecodeError::Truncated { word: 0 }) };
     let illegal = DecodeError::Illegal { word };
     let mut f = Fields {
         row: 0,
@@ -238,8 +238,12 @@ pub fn decode(arch: Arch, words: &[u32]) -> Result<Fields, DecodeError> {
         0b11_0100 => {
             let second = second()?;
             f.words = 2;
-            if bits(word, 23, 3) == 0b111 { decode_vop3p(&mut f, arch, word, second) } else { decode_vop3(&mut f, arch, word, second) }
-                .ok_or(illegal)?;
+            if bits(word, 23, 3) == 0b111 {
+                decode_vop3p(&mut f, arch, word, second)
+            } else {
+                decode_vop3(&mut f, arch, word, second)
+            }
+            .ok_or(illegal)?;
             f.sources_exist(false).then_some(f).ok_or(illegal)
         }
         0b11_0110 => {
@@ -333,6 +337,15 @@ fn decode_vop_short(f: &mut Fields, arch: Arch, word: u32) -> Result<(), DecodeE
     Ok(())
 }
 
+/// Whether the row has the form that a source code asks for: SDWA works on registers of 32 bits, comparisons have no DPP.
+fn form_exists(row: &Row, code: u16) -> bool {
+    if code == CODE_DPP {
+        return row.encoding != Encoding::Vopc && !row.traits.has(Traits::NO_DPP);
+    }
+    let wide = |ty: Ty| ty.dwords() > 1 && ty != Ty::Mask;
+    !row.traits.has(Traits::NO_SDWA) && !wide(row.dst) && !row.src.into_iter().any(wide)
+}
+
 /// Reads the word that a source code or the row says follows.
 fn append(f: &mut Fields, words: &[u32], code: u16) -> Result<(), DecodeError> {
     let word = words.first().copied().unwrap_or(0);
@@ -348,7 +361,7 @@ fn append(f: &mut Fields, words: &[u32], code: u16) -> Result<(), DecodeError> {
             return Err(DecodeError::Illegal { word });
         }
         f.literal = next;
-    } else if f.row().traits.has(if code == CODE_SDWA { Traits::NO_SDWA } else { Traits::NO_DPP }) {
+    } else if !form_exists(f.row(), code) {
         return Err(DecodeError::Illegal { word });
     } else if code == CODE_SDWA {
         f.extra = Extra::Sdwa(next);
@@ -411,7 +424,9 @@ fn decode_vop3(f: &mut Fields, arch: Arch, word: u32, second: u32) -> Option<()>
     // VOP3 repeats the short encodings: VOPC at 0, VOP2 at 0x100, VOP1 at 0x140.
     let short = match op {
         0x000..0x100 => lookup(arch, Encoding::Vopc, op),
-        0x100..0x140 => lookup(arch, Encoding::Vop2, op - 0x100).filter(|&n| !ROWS[usize::from(n)].traits.has(Traits::LITERAL)),
+        0x100..0x140 => {
+            lookup(arch, Encoding::Vop2, op - 0x100).filter(|&n| !ROWS[usize::from(n)].traits.has(Traits::LITERAL))
+        }
         0x140..0x1c0 => lookup(arch, Encoding::Vop1, op - 0x140),
         _ => None,
     };
@@ -449,10 +464,11 @@ fn decode_vop3p(f: &mut Fields, arch: Arch, word: u32, second: u32) -> Option<()
         f.row = row;
         f.op_sel = bits(word, 8, 7) as u8;
         f.op_sel_hi = bits(second, 29, 3) as u8;
-        // acc_cd covers both the addend and the destination.
+        // acc_cd covers both the addend and the destination; the index of a sparse product is an ordinary register.
         let acc_cd = bits(word, 15, 1);
+        let addend = if f.row().src[2] == f.row().dst { acc_cd } else { 0 };
         f.acc = match own_acc(f.row()) {
-            0 => (acc_cd | bits(second, 27, 2) << 1 | acc_cd << 3) as u8,
+            0 => (acc_cd | bits(second, 27, 2) << 1 | addend << 3) as u8,
             own => own,
         };
         return Some(());

@@ -1,6 +1,6 @@
 //! The instruction set as data: one row an instruction, used to decode, to disassemble and to execute.
 //!
-//! [`table`] holds the rows. [`fields`] takes an instruction word apart by its encoding, [`disasm`] prints it as LLVM does,
+//! `table` holds the rows. [`fields`] takes an instruction word apart by its encoding, [`disasm`] prints it as LLVM does,
 //! and `exec` turns it into something that runs. A row names its encoding and opcode, its mnemonic without encoding suffix, the
 //! architectures that have it, the types of its operands, and the method of the execution context that carries it out.
 //!

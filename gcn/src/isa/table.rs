@@ -16,7 +16,8 @@ mod vopc;
 use super::{Archs, Encoding, Row, Traits, Ty};
 
 pub(crate) use {
-    buffer::buffer_rows, ds::ds_rows, flat::flat_rows, scalar::scalar_rows, vop3::vop3_rows, vop12::vop12_rows, vopc::vopc_rows,
+    buffer::buffer_rows, ds::ds_rows, flat::flat_rows, scalar::scalar_rows, vop3::vop3_rows, vop12::vop12_rows,
+    vopc::vopc_rows,
 };
 
 /// Applies a macro to the list of all rows.

@@ -5,14 +5,14 @@ macro_rules! vop12_rows {
     ($next:ident $apply:ident { $($rows:tt)* }) => {
         $crate::isa::table::$next! { $apply {
             // ---- VOP1: moves ----------------------------------------------------------------------------------------------------
-            Vop1 0 v_nop ALL None () [NO_DPP] = nothing();
+            Vop1 0 v_nop ALL None () [NO_DPP NO_SDWA] = nothing();
             Vop1 1 v_mov_b32 ALL B32 (B32) [] = v1(|a: u32| a);
-            Vop1 2 v_readfirstlane_b32 ALL B32 (B32) [SCALAR_DST IGNORES_EXEC NO_DPP] = v_readfirstlane();
-            Vop1 53 v_clrexcp ALL None () [NO_DPP] = nothing();
+            Vop1 2 v_readfirstlane_b32 ALL B32 (B32) [SCALAR_DST IGNORES_EXEC NO_DPP NO_SDWA] = v_readfirstlane();
+            Vop1 53 v_clrexcp ALL None () [NO_DPP NO_SDWA] = nothing();
             Vop1 55 v_screen_partition_4se_b32 ALL B32 (B32) [DECODE_ONLY] = unsupported();
-            Vop1 56 v_mov_b64 GFX942 B64 (B64) [NO_SDWA] = v1(|a: u64| a);
-            Vop1 81 v_swap_b32 ALL B32 (B32) [NO_DPP] = v_swap();
-            Vop1 82 v_accvgpr_mov_b32 ALL B32 (B32) [ACC_DST ACC_SRC NO_DPP] = v1(|a: u32| a);
+            Vop1 56 v_mov_b64 GFX942 B64 (B64) [] = v1(|a: u64| a);
+            Vop1 81 v_swap_b32 ALL B32 (B32) [NO_DPP NO_SDWA] = v_swap();
+            Vop1 82 v_accvgpr_mov_b32 ALL B32 (B32) [ACC_DST ACC_SRC NO_DPP NO_SDWA] = v1(|a: u32| a);
 
             // ---- VOP1: conversions, saturating, NaN becomes zero ----------------------------------------------------------------
             Vop1 3 v_cvt_i32_f64 ALL I32 (F64) [] = v1(|a: f64| a as i32);
@@ -100,11 +100,11 @@ macro_rules! vop12_rows {
             Vop2 1 v_add_f32 ALL F32 (F32 F32) [] = v2(|a: f32, b: f32| a + b);
             Vop2 2 v_sub_f32 ALL F32 (F32 F32) [] = v2(|a: f32, b: f32| a - b);
             Vop2 3 v_subrev_f32 ALL F32 (F32 F32) [] = v2(|a: f32, b: f32| b - a);
-            Vop2 4 v_fmac_f64 ALL F64 (F64 F64) [ACCUMULATES NO_SDWA] = v2acc(|a: f64, b: f64, d: f64| a.mul_add(b, d));
+            Vop2 4 v_fmac_f64 ALL F64 (F64 F64) [ACCUMULATES] = v2acc(|a: f64, b: f64, d: f64| a.mul_add(b, d));
             Vop2 5 v_mul_f32 ALL F32 (F32 F32) [] = v2(|a: f32, b: f32| a * b);
             Vop2 10 v_min_f32 ALL F32 (F32 F32) [] = v2(min_f32);
             Vop2 11 v_max_f32 ALL F32 (F32 F32) [] = v2(max_f32);
-            Vop2 22 v_mac_f32 GFX90A F32 (F32 F32) [ACCUMULATES] = v2acc(|a: f32, b: f32, d: f32| mad_f32(a, b, d));
+            Vop2 22 v_mac_f32 GFX90A F32 (F32 F32) [ACCUMULATES NO_SDWA] = v2acc(|a: f32, b: f32, d: f32| mad_f32(a, b, d));
             Vop2 23 v_madmk_f32 GFX90A F32 (F32 F32) [LITERAL] = v2k(|a: f32, b: f32, k| mad_f32(a, k, b));
             Vop2 23 v_fmamk_f32 GFX942 F32 (F32 F32) [LITERAL] = v2k(|a: f32, b: f32, k| a.mul_add(k, b));
             Vop2 24 v_madak_f32 GFX90A F32 (F32 F32) [LITERAL] = v2k(|a: f32, b: f32, k| mad_f32(a, b, k));
@@ -114,12 +114,12 @@ macro_rules! vop12_rows {
             Vop2 32 v_sub_f16 ALL F16 (F16 F16) [] = v2(|a: Half, b: Half| Half(a.0 - b.0));
             Vop2 33 v_subrev_f16 ALL F16 (F16 F16) [] = v2(|a: Half, b: Half| Half(b.0 - a.0));
             Vop2 34 v_mul_f16 ALL F16 (F16 F16) [] = v2(|a: Half, b: Half| Half(a.0 * b.0));
-            Vop2 35 v_mac_f16 ALL F16 (F16 F16) [ACCUMULATES] = v2acc(|a: Half, b: Half, d: Half| mad_f16(a, b, d));
+            Vop2 35 v_mac_f16 ALL F16 (F16 F16) [ACCUMULATES NO_SDWA] = v2acc(|a: Half, b: Half, d: Half| mad_f16(a, b, d));
             Vop2 36 v_madmk_f16 ALL F16 (F16 F16) [LITERAL] = v2k(|a: Half, b: Half, k| mad_f16(a, k, b));
             Vop2 37 v_madak_f16 ALL F16 (F16 F16) [LITERAL] = v2k(|a: Half, b: Half, k| mad_f16(a, b, k));
             Vop2 45 v_max_f16 ALL F16 (F16 F16) [] = v2(|a: Half, b: Half| Half(max_f32(a.0, b.0)));
             Vop2 46 v_min_f16 ALL F16 (F16 F16) [] = v2(|a: Half, b: Half| Half(min_f32(a.0, b.0)));
-            Vop2 51 v_ldexp_f16 ALL F16 (F16 I16) [] = v2(|a: Half, b: i16| Half(ldexp_f32(a.0, i32::from(b))));
+            Vop2 51 v_ldexp_f16 ALL F16 (F16 B16) [] = v2(|a: Half, b: i16| Half(ldexp_f32(a.0, i32::from(b))));
 
             // ---- VOP2: integers -------------------------------------------------------------------------------------------------
             Vop2 6 v_mul_i32_i24 ALL I32 (I32 I32) [] = v2(|a: i32, b: i32| i24(a).wrapping_mul(i24(b)));
@@ -136,7 +136,7 @@ macro_rules! vop12_rows {
             Vop2 19 v_and_b32 ALL B32 (B32 B32) [] = v2(|a: u32, b: u32| a & b);
             Vop2 20 v_or_b32 ALL B32 (B32 B32) [] = v2(|a: u32, b: u32| a | b);
             Vop2 21 v_xor_b32 ALL B32 (B32 B32) [] = v2(|a: u32, b: u32| a ^ b);
-            Vop2 61 v_xnor_b32 ALL B32 (B32 B32) [NO_SDWA] = v2(|a: u32, b: u32| !(a ^ b));
+            Vop2 61 v_xnor_b32 ALL B32 (B32 B32) [] = v2(|a: u32, b: u32| !(a ^ b));
             Vop2 52 v_add_u32 ALL U32 (U32 U32) [] = v2(|a: u32, b: u32| a.wrapping_add(b));
             Vop2 53 v_sub_u32 ALL U32 (U32 U32) [] = v2(|a: u32, b: u32| a.wrapping_sub(b));
             Vop2 54 v_subrev_u32 ALL U32 (U32 U32) [] = v2(|a: u32, b: u32| b.wrapping_sub(a));
@@ -144,8 +144,8 @@ macro_rules! vop12_rows {
             Vop2 39 v_sub_u16 ALL U16 (U16 U16) [] = v2(|a: u16, b: u16| a.wrapping_sub(b));
             Vop2 40 v_subrev_u16 ALL U16 (U16 U16) [] = v2(|a: u16, b: u16| b.wrapping_sub(a));
             Vop2 41 v_mul_lo_u16 ALL U16 (U16 U16) [] = v2(|a: u16, b: u16| a.wrapping_mul(b));
-            Vop2 42 v_lshlrev_b16 ALL B16 (U16 B16) [] = v2(|a: u16, b: u16| b << (a & 15));
-            Vop2 43 v_lshrrev_b16 ALL B16 (U16 B16) [] = v2(|a: u16, b: u16| b >> (a & 15));
+            Vop2 42 v_lshlrev_b16 ALL U16 (U16 U16) [] = v2(|a: u16, b: u16| b << (a & 15));
+            Vop2 43 v_lshrrev_b16 ALL U16 (U16 U16) [] = v2(|a: u16, b: u16| b >> (a & 15));
             Vop2 44 v_ashrrev_i16 ALL I16 (U16 I16) [] = v2(|a: u16, b: i16| b >> (a & 15));
             Vop2 47 v_max_u16 ALL U16 (U16 U16) [] = v2(|a: u16, b: u16| a.max(b));
             Vop2 48 v_max_i16 ALL I16 (I16 I16) [] = v2(|a: i16, b: i16| a.max(b));
@@ -154,12 +154,12 @@ macro_rules! vop12_rows {
 
             // ---- VOP2: masks as carries and conditions --------------------------------------------------------------------------
             Vop2 0 v_cndmask_b32 ALL B32 (B32 B32 Mask) [CARRY_IN] = vselect(|a: f32, b: f32, bit| if bit { b } else { a });
-            Vop2 25 v_add_co_u32 ALL U32 (U32 U32) [CARRY_OUT] = vcarry(|a, b| a.overflowing_add(b));
-            Vop2 26 v_sub_co_u32 ALL U32 (U32 U32) [CARRY_OUT] = vcarry(|a, b| a.overflowing_sub(b));
-            Vop2 27 v_subrev_co_u32 ALL U32 (U32 U32) [CARRY_OUT] = vcarry(|a, b| b.overflowing_sub(a));
-            Vop2 28 v_addc_co_u32 ALL U32 (U32 U32 Mask) [CARRY_OUT CARRY_IN] = vcarry_in(|a, b, carry| a.carrying_add(b, carry));
-            Vop2 29 v_subb_co_u32 ALL U32 (U32 U32 Mask) [CARRY_OUT CARRY_IN] = vcarry_in(|a, b, borrow| a.borrowing_sub(b, borrow));
-            Vop2 30 v_subbrev_co_u32 ALL U32 (U32 U32 Mask) [CARRY_OUT CARRY_IN] = vcarry_in(|a, b, borrow| b.borrowing_sub(a, borrow));
+            Vop2 25 v_add_co_u32 ALL U32 (U32 U32) [CARRY_OUT] = vcarry(|a, b, carry| a.carrying_add(b, carry));
+            Vop2 26 v_sub_co_u32 ALL U32 (U32 U32) [CARRY_OUT] = vcarry(|a, b, borrow| a.borrowing_sub(b, borrow));
+            Vop2 27 v_subrev_co_u32 ALL U32 (U32 U32) [CARRY_OUT] = vcarry(|a, b, borrow| b.borrowing_sub(a, borrow));
+            Vop2 28 v_addc_co_u32 ALL U32 (U32 U32 Mask) [CARRY_OUT CARRY_IN] = vcarry(|a, b, carry| a.carrying_add(b, carry));
+            Vop2 29 v_subb_co_u32 ALL U32 (U32 U32 Mask) [CARRY_OUT CARRY_IN] = vcarry(|a, b, borrow| a.borrowing_sub(b, borrow));
+            Vop2 30 v_subbrev_co_u32 ALL U32 (U32 U32 Mask) [CARRY_OUT CARRY_IN] = vcarry(|a, b, borrow| b.borrowing_sub(a, borrow));
 
             // ---- VOP2: dot products into the destination ------------------------------------------------------------------------
             Vop2 55 v_dot2c_f32_f16 ALL F32 (PF16 PF16) [ACCUMULATES NO_SDWA] = v2acc(|a: u32, b: u32, d: f32| dot2_f32_f16(a, b, d));
