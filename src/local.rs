@@ -5,7 +5,8 @@
 
 use crate::clock;
 use crate::device::{
-    Allocate, Device, DeviceError, DeviceFault, DeviceMemory, Lease, LoadedKernel, Pool, QueueHandle, QueueSpec, Rights, RunEnd,
+    Allocate, Device, DeviceError, DeviceFault, DeviceMemory, Lease, LoadedKernel, Pool, QueueHandle, QueueSpec,
+    Rights, RunEnd,
 };
 use gcn::aql::{KernelDispatch, Packet, signal};
 use gcn::arch::{PRIVATE_APERTURE_HI, SHARED_APERTURE_HI};
@@ -16,6 +17,7 @@ use proto::range::RingSlots;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use sys::memfd::MemFd;
 use zerocopy::IntoBytes;
 
 /// Slots of the session's ring.
@@ -143,7 +145,18 @@ impl LocalSession {
         let queue = device.create_queue(QueueSpec { ring, slots: SLOTS, read_index, structure: queue_at })?;
         let lease = LocalLease::default();
         let (kernargs_used, submitted) = (0, 0);
-        Ok(LocalSession { device, memory, queue, layout, queue_at, signals_at, kernargs_at, kernargs_used, submitted, lease })
+        Ok(LocalSession {
+            device,
+            memory,
+            queue,
+            layout,
+            queue_at,
+            signals_at,
+            kernargs_at,
+            kernargs_used,
+            submitted,
+            lease,
+        })
     }
 
     /// Returns the device.
@@ -330,7 +343,9 @@ impl LocalLease {
 
 impl Lease for LocalLease {
     fn should_stop(&self) -> bool {
-        if self.questions.fetch_add(1, Ordering::Relaxed).is_multiple_of(QUESTIONS_PER_CLOCK) && clock::now_ns() >= self.deadline_ns {
+        if self.questions.fetch_add(1, Ordering::Relaxed).is_multiple_of(QUESTIONS_PER_CLOCK)
+            && clock::now_ns() >= self.deadline_ns
+        {
             self.over.store(true, Ordering::Relaxed);
         }
         self.over.load(Ordering::Relaxed)
@@ -339,6 +354,10 @@ impl Lease for LocalLease {
     fn signal_changed(&self, _: u64) {}
 
     fn interrupt(&self) {}
+
+    fn hidden_memory(&self, bytes: u64) -> Option<MemFd> {
+        MemFd::create("wavegate-scratch", usize::try_from(bytes).ok()?).ok()
+    }
 
     fn queue_failed(&self, _: QueueHandle, fault: &DeviceFault) {
         *self.fault.lock().unwrap_or_else(PoisonError::into_inner) = Some(fault.clone());

@@ -25,6 +25,10 @@ use crate::machine::{Broker, By, Phase};
 /// broker looks first and renews or suspends; this is for when the broker is late, by far more than its timer ever is.
 pub const SLICE_GRACE: Nanos = Nanos::from_millis(2);
 
+/// How long ago a worker may say that it stopped, for what it is charged. What a ring takes to be heard is the price of the
+/// switch; a worker that says it stopped long before that would have the next one pay for what it ran.
+pub const STOP_CLAIM_MAX: Nanos = Nanos::from_micros(100);
+
 /// The lease of the device, and everything needed to decide about it.
 pub(crate) struct Lessor {
     sched: Scheduler,
@@ -34,7 +38,8 @@ pub(crate) struct Lessor {
     arrivals: Vec<SessionId>,
     /// How many sessions are runnable, the holder among them.
     runnable: usize,
-    /// Whose LDS and registers are in the device.
+    /// Whose LDS and registers are in the device, and nobody else's; `None` if that is not known for certain, as when a worker
+    /// died between its grant and its first instruction and may not have scrubbed yet.
     last_tenant: Option<TenantName>,
     /// Set from the end of a lease that others waited for until the next grant.
     switch: Option<SwitchFrom>,
@@ -44,7 +49,15 @@ pub(crate) struct Lessor {
 
 enum Holder {
     Nobody,
-    Granting { session: SessionId, generation: LeaseGeneration, slice: Nanos },
+    Granting {
+        session: SessionId,
+        generation: LeaseGeneration,
+        slice: Nanos,
+        /// Others waited, and the worker was told.
+        contended: bool,
+        /// Whose leftovers are in the device if the worker does not want the lease any more.
+        leftovers: Option<TenantName>,
+    },
     Lease(Lease),
 }
 
@@ -52,12 +65,17 @@ struct Lease {
     session: SessionId,
     tenant: TenantName,
     node: NodeId,
+    /// Its tenant's node, where the cap is.
+    tenant_node: NodeId,
     generation: LeaseGeneration,
     granted_at: Instant,
     /// When its slice ends.
     ends_at: Instant,
     /// Its first instruction has been seen.
     started: bool,
+    /// Nobody waited when it was granted, or looked at last, so it may have parked since. Whoever is asked to yield gives the
+    /// device back instead; a worker that says it was parked all the same would run for nothing.
+    may_park: bool,
     /// How much of its parking has been booked as idle.
     parked: Nanos,
     occupancy: Nanos,
@@ -171,7 +189,7 @@ impl Lessor {
 
     /// A slice matters while others wait, or while the scheduler has somebody at a cap to look after.
     fn must_watch_slice(&self, lease: &Lease) -> bool {
-        let capped = || self.sched.next_event().is_some() || self.has_cap(lease.node);
+        let capped = || self.sched.next_event().is_some() || self.has_cap(lease.tenant_node);
         !lease.asking && lease.level < Level::Suspend && (self.contended() || capped())
     }
 
@@ -182,7 +200,7 @@ impl Lessor {
     /// Books the holder's time up to `until`: before its first instruction as the price of the switch, then what it ran as
     /// occupancy, what it was parked as idle. Returns when its first instruction ran, if that is news.
     fn book(&mut self, view: &GateView, until: Instant) -> Option<Instant> {
-        let Self { sched, holder: Holder::Lease(lease), .. } = self else { return None };
+        let Self { sched, last_tenant, holder: Holder::Lease(lease), .. } = self else { return None };
         let inside = |at: Instant| at.clamp(lease.granted_at, until.max(lease.granted_at));
         let fresh = view.report == lease.generation;
         let mut first = None;
@@ -194,13 +212,20 @@ impl Lessor {
                 return None;
             }
             lease.started = true;
+            *last_tenant = Some(lease.tenant);
             first = Some(at);
         }
         let mut parked = if fresh { view.parked_total } else { lease.parked };
-        if fresh && view.word.state() == Some(LeaseState::Parked) && view.word.generation() == lease.generation {
+        let parks = match view.word.state() {
+            Some(LeaseState::Parked) => true,
+            // A running session cannot be stopped at its gate, so this one was parked, unless it had given the device back.
+            Some(LeaseState::Stopping) => view.stopped_at.0 == 0 && view.parked_at.0 != 0,
+            _ => false,
+        };
+        if fresh && parks && view.word.generation() == lease.generation {
             parked = Nanos(parked.0.saturating_add(until.since(inside(view.parked_at)).0));
         }
-        let news = parked.0.saturating_sub(lease.parked.0);
+        let news = if lease.may_park { parked.0.saturating_sub(lease.parked.0) } else { 0 };
         let span = until.0.saturating_sub(sched.booked_until().0);
         let idle = news.min(span);
         lease.parked = Nanos(lease.parked.0.saturating_add(idle));
@@ -257,14 +282,16 @@ impl Broker {
         let (generation, tenant) = (s.generation, s.tenant);
         let same = self.lessor.last_tenant == Some(tenant);
         let scrub = if same || !self.config.scrub { Scrub::NONE } else { Scrub::ALL };
-        self.lessor.last_tenant = Some(tenant);
+        let leftovers = self.lessor.last_tenant;
+        self.lessor.last_tenant = leftovers.filter(|last| *last == tenant);
         let slice = Nanos(grant.slice.0);
-        self.lessor.holder = Holder::Granting { session, generation, slice };
+        let contended = self.lessor.contended();
+        self.lessor.holder = Holder::Granting { session, generation, slice, contended, leftovers };
         self.act(Action::GrantLease {
             session,
             generation,
             give_back_after: Nanos(slice.0.saturating_add(SLICE_GRACE.0)),
-            level: if self.lessor.contended() { Level::Yield } else { Level::Keep },
+            level: if contended { Level::Yield } else { Level::Keep },
             scrub,
             max_dispatch: self.limits_of(&tenant).max_dispatch,
         });
@@ -277,14 +304,20 @@ impl Broker {
         generation: LeaseGeneration,
         granted_at: Option<Instant>,
     ) {
-        let slice = match &self.lessor.holder {
-            Holder::Granting { session: s, generation: g, slice } if *s == session && *g == generation => *slice,
+        let (slice, contended, leftovers) = match self.lessor.holder {
+            Holder::Granting { session: s, generation: g, slice, contended, leftovers }
+                if s == session && g == generation =>
+            {
+                (slice, contended, leftovers)
+            }
             _ => return self.count_stale(),
         };
         let Some(s) = self.sessions.get(&session) else { return self.count_stale() };
         let (tenant, node) = (s.tenant, s.node);
+        let tenant_node = self.tenants.get(&tenant).map_or(node, |t| t.node);
         let Some(granted_at) = granted_at else {
             self.lessor.holder = Holder::Nobody;
+            self.lessor.last_tenant = leftovers;
             return self.set_idle(now, session);
         };
         let granted_at = granted_at.min(now);
@@ -294,10 +327,12 @@ impl Broker {
             session,
             tenant,
             node,
+            tenant_node,
             generation,
             granted_at,
             ends_at: granted_at.after(slice),
             started: false,
+            may_park: !contended,
             parked: Nanos(0),
             occupancy: Nanos(0),
             level: Level::Keep,
@@ -366,6 +401,7 @@ impl Broker {
             self.lease_over(now, now, view, None, false);
         } else {
             self.handle_gate(now, session, view);
+            self.lease_mut(|lease| lease.may_park = false);
         }
         let preempt = self.wake_arrivals(now);
         let Holder::Lease(lease) = &self.lessor.holder else { return };
@@ -476,7 +512,7 @@ impl Broker {
     }
 
     fn lease_over(&mut self, now: Instant, at: Instant, view: &GateView, reason: Option<StopReason>, more: bool) {
-        self.book(view, at);
+        self.book(view, at.max(Instant(now.0.saturating_sub(STOP_CLAIM_MAX.0))));
         let Holder::Lease(lease) = core::mem::replace(&mut self.lessor.holder, Holder::Nobody) else { return };
         let Lease { session, tenant, occupancy, level, wanted_at, granted_at, .. } = lease;
         if let Some(s) = self.sessions.get_mut(&session) {

@@ -184,6 +184,11 @@ impl Ledger {
         self.tenants.get(tenant).copied().unwrap_or_default()
     }
 
+    /// Returns what one session uses.
+    pub fn session_usage(&self, session: SessionId) -> Usage {
+        self.of_session(session).fold(Usage::default(), |sum, (_, c)| sum.plus(Usage::of(c.kind, c.bytes.0)))
+    }
+
     /// Returns what everybody uses.
     pub fn total(&self) -> Usage {
         self.all
@@ -271,6 +276,7 @@ mod tests {
         for s in [1, 2, 1, 1] {
             ledger.enter(&config, red, SessionId(s), ChargeKind::Vram, Bytes(PAGE)).unwrap();
         }
+        assert_eq!((ledger.session_usage(SessionId(1)).vram, ledger.usage(&red).vram), (3 * PAGE, 4 * PAGE));
         assert_eq!(ledger.release_session(SessionId(1)), (3, Bytes(3 * PAGE)));
         assert_eq!(ledger.usage(&red).vram, PAGE);
         assert_eq!(ledger.release_session(SessionId(1)), (0, Bytes(0)));

@@ -47,7 +47,7 @@ pub use admin::{AdminCommand, AdminError, AdminReply, SessionStatus, Status, Ten
 pub use admission::Peer;
 pub use config::{Config, ConfigError, MatchRule, TenantConfig, Unknown};
 pub use contract::{Action, AdminToken, ConnectionId, Event, GateView, Input, SwitchParts};
-pub use lease::SLICE_GRACE;
+pub use lease::{SLICE_GRACE, STOP_CLAIM_MAX};
 pub use ledger::{Denied, Ledger, Usage};
 pub use machine::{Broker, Phase};
 

@@ -181,6 +181,11 @@ impl Broker {
         self.stale
     }
 
+    /// Returns whether a shutdown has begun.
+    pub fn is_shutting_down(&self) -> bool {
+        self.shutting_down
+    }
+
     /// Returns whether a shutdown has come to its end: no sessions are left and none are let in.
     pub fn is_finished(&self) -> bool {
         self.shutting_down && self.sessions.is_empty()

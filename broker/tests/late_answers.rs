@@ -3,7 +3,7 @@
 mod world;
 
 use broker::{Action, AdminCommand, AdminToken, Broker, ConnectionId, GateView, Input, Peer};
-use proto::gate::GateWord;
+use proto::gate::{GateWord, Scrub};
 use proto::message::opening::Hello;
 use proto::message::worker::{Backing, ChargeKind, ChargeRequest, Ready};
 use proto::message::{WorkerOrder, WorkerReport};
@@ -188,4 +188,97 @@ fn a_worker_that_floods_is_ended() {
         assert!(matches!(shell.say(RED, wanted.clone().into())[..], [Action::CreateMemory { .. }]));
     }
     assert_eq!(shell.say(RED, wanted.into()), [Action::KillWorker { session: RED }]);
+}
+
+fn scrub_of(actions: &[Action]) -> Scrub {
+    let scrub = actions.iter().find_map(|a| if let Action::GrantLease { scrub, .. } = a { Some(*scrub) } else { None });
+    scrub.expect("a grant")
+}
+
+/// Found by the simulator, world `flood`, seed 1.
+#[test]
+fn a_lease_that_was_not_wanted_leaves_the_device_dirty() {
+    let mut shell = Shell::new();
+    let (generation, word) = shell.lease(RED);
+    let view =
+        GateView { report: generation, first_instruction_at: shell.now, ..GateView::new(word.release(false).unwrap()) };
+    shell.tell(Input::Gate { session: RED, view });
+    for _ in 0..2 {
+        let actions = shell.runnable(BLUE);
+        assert_eq!(scrub_of(&actions), Scrub::ALL, "red was the last to run");
+        let (_, generation) = granting(&actions).unwrap();
+        shell.tell(Input::GrantOutcome { session: BLUE, generation, granted_at: None });
+    }
+}
+
+#[test]
+fn a_worker_that_dies_before_its_first_instruction_leaves_the_device_dirty() {
+    let mut shell = Shell::new();
+    let (generation, _) = shell.lease(RED);
+    shell.tell(Input::WorkerExited { session: RED, signal: 9, view: None });
+    let hello = Hello { tenant: None, command: Text::EMPTY, device: 0 };
+    let peer = Peer { pid: 1, uid: 1000, gid: 1, cgroup: "/".into() };
+    shell.tell(Input::Hello { connection: ConnectionId(9), peer, hello: Ok(hello) });
+    shell.say(SessionId(3), Ready { device: facts() }.into());
+    assert_eq!(scrub_of(&shell.runnable(SessionId(3))), Scrub::ALL, "{generation} may not have scrubbed");
+}
+
+fn charged(shell: &mut Shell, tenant: &str) -> u64 {
+    let command = AdminCommand::TenantShow(name(tenant));
+    let actions = shell.tell(Input::Admin { token: AdminToken(1), command });
+    match &actions[..] {
+        [Action::Reply { reply: Ok(broker::AdminReply::Tenants(tenants)), .. }] => tenants[0].charged.0,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Found by the simulator, world `hostile`, seed 18.
+#[test]
+fn a_worker_that_says_it_was_parked_while_others_waited_pays() {
+    let mut shell = Shell::new();
+    let (generation, word) = shell.lease(RED);
+    let view = |parked_total| GateView {
+        report: generation,
+        first_instruction_at: Instant(1),
+        parked_total: proto::Nanos(parked_total),
+        ..GateView::new(word)
+    };
+    shell.now = Instant(MS);
+    shell.runnable(BLUE);
+    shell.tell(Input::TakeOutcome { session: RED, generation, taken: false, view: view(0) });
+    shell.now = Instant(4 * MS);
+    shell.tell(Input::Gate { session: RED, view: view(u64::MAX) });
+    assert_eq!(charged(&mut shell, "red"), 4 * MS);
+}
+
+/// Found by the simulator, world `hostile`, seed 18.
+#[test]
+fn a_worker_that_says_it_stopped_long_ago_pays_for_what_it_ran() {
+    let mut shell = Shell::new();
+    let (generation, word) = shell.lease(RED);
+    shell.now = Instant(4 * MS);
+    let view = GateView {
+        report: generation,
+        first_instruction_at: Instant(1),
+        stopped_at: Instant(1),
+        ..GateView::new(word.release(true).unwrap())
+    };
+    shell.tell(Input::Gate { session: RED, view });
+    assert_eq!(charged(&mut shell, "red"), 4 * MS - broker::STOP_CLAIM_MAX.0);
+}
+
+/// Found by the simulator, world `mixed`, seed 1689.
+#[test]
+fn parking_is_free_to_the_end_of_a_session() {
+    let mut shell = Shell::new();
+    let (generation, word) = shell.lease(RED);
+    let view = GateView {
+        report: generation,
+        first_instruction_at: Instant(1),
+        parked_at: Instant(MS),
+        ..GateView::new(word.park().and_then(GateWord::stop).unwrap())
+    };
+    shell.now = Instant(10 * MS);
+    shell.tell(Input::WorkerExited { session: RED, signal: 0, view: Some(view) });
+    assert_eq!(charged(&mut shell, "red"), MS);
 }

@@ -66,6 +66,18 @@ fn saturated_tenants_share_by_weight() {
     w.shut_down();
 }
 
+/// Found by the simulator, world `mixed`, seed 16.
+#[test]
+fn a_cap_holds_for_a_lone_tenant_too() {
+    let red = TenantConfig { cap: sched::Share::from_percent(20), ..weighted("red", 100) };
+    let mut w = World::new(config(&[red]));
+    let red = w.session(1000);
+    w.submit(red, u64::MAX / 4);
+    w.run(1_000 * MS);
+    let done = w.done(red);
+    assert!((190 * MS..=210 * MS).contains(&done), "20 % of a second, give or take a slice: {done}");
+}
+
 #[test]
 fn a_latency_tenant_does_not_wait_for_the_slice() {
     let class = sched::Class::Latency { request: sched::Nanos(MS) };

@@ -1,1 +1,9 @@
-//! Raw HSA runtime declarations, opened at run time
+//! Raw declarations of the HSA runtime, a function table opened at run time, and a thin safe layer over it.
+//!
+//! Law of this room: unsafe code may live here, each block with its reason. It declares what AMD's headers declare and
+//! nothing more: no policy, no state of ours. Every layout is tested against the C headers; the library is opened by name at run
+//! time, so that a machine without ROCm runs everything else. The room knows no other room.
+//!
+//! Who may use it: `capi`, for the types that it exports, and the root's `rocr` device, for AMD's own runtime.
+//!
+//! Nothing is declared yet. What comes first is what the `rocr` backend calls: agents, memory pools, queues, signals, executables.

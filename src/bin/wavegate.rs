@@ -1,5 +1,5 @@
 //! The `wavegate` command.
 
 fn main() -> std::process::ExitCode {
-    wavegate::cli::main()
+    wavegate::main()
 }

@@ -1,36 +1,171 @@
-//! The commands. Each parses its arguments, calls what does the work, and prints the result as a table or as JSON.
+//! The commands. Each parses its arguments, asks the daemon or does the work itself, and prints the result as a table or as JSON.
+//!
+//! `wavegate serve` is parsed here and run by whoever called [`parse`]: commands and daemon do not know each other.
 
+mod config;
+mod connect;
 mod device;
+mod session;
+mod status;
+mod table;
+mod tenant;
 
-use clap::{Parser, Subcommand};
+use std::path::PathBuf;
 use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use tracing::level_filters::LevelFilter;
+
+use crate::config::ServeOptions;
+use crate::demo::DemoArgs;
+use crate::demo::tenant::TenantArgs;
+use crate::device::soft::SoftConfig;
 
 /// Shares one AMD GPU between many tenants: queues, address spaces, quotas and fair time slices.
 #[derive(Parser)]
-#[command(name = "wavegate", version, about, arg_required_else_help = true)]
+#[command(name = "wavegate", version, about, arg_required_else_help = true, after_help = AFTER_HELP)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
 }
 
+const AFTER_HELP: &str = "\
+Start with `wavegate serve` in one terminal and `wavegate status` in another.
+Tables are for people; every command that prints one also takes --json.";
+
 #[derive(Subcommand)]
+#[allow(clippy::large_enum_variant, reason = "there is one, and it is consumed at once")]
 enum Command {
+    /// Run the broker: share a device between tenants until told to stop.
+    Serve(ServeArgs),
+    /// Watch tenants share the embedded GPU: a private broker, real processes, and numbers at the end.
+    Demo(DemoArgs),
+    /// A tenant of the demo.
+    #[command(hide = true)]
+    DemoTenant(TenantArgs),
+    #[command(flatten)]
+    Plain(PlainCommand),
+}
+
+/// What is done here, in this process.
+#[derive(Subcommand)]
+enum PlainCommand {
+    /// Look at tenants and change what they may have.
+    #[command(subcommand)]
+    Tenant(tenant::TenantCommand),
+    /// Look at sessions and end them.
+    #[command(subcommand)]
+    Session(session::SessionCommand),
+    /// Show what the broker does: tenants, sessions, latencies, the cost of switches.
+    Status(status::StatusArgs),
+    /// Check configurations.
+    #[command(subcommand)]
+    Config(config::ConfigCommand),
     /// Look at devices and run embedded kernels on them, without a broker.
     #[command(subcommand)]
     Device(device::DeviceCommand),
 }
 
-/// Runs the command line. Errors go to standard error as one sentence with its causes.
-pub fn main() -> ExitCode {
-    let cli = Cli::parse();
-    let done = match cli.command {
-        Command::Device(command) => device::run(command),
-    };
-    match done {
-        Ok(code) => code,
-        Err(error) => {
-            eprintln!("wavegate: {error:#}");
-            ExitCode::FAILURE
+/// Arguments of `wavegate serve`.
+#[derive(Args)]
+#[command(after_help = SERVE_HELP)]
+struct ServeArgs {
+    /// Configuration file; without one every user is the tenant `default` with modest limits.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Where tenants connect [default: /run/wavegate/tenant.sock for root, else $XDG_RUNTIME_DIR/wavegate/tenant.sock].
+    #[arg(long, env = "WAVEGATE_SOCKET", value_name = "PATH")]
+    socket: Option<PathBuf>,
+    /// Where administrators connect [default: admin.sock in the same directory].
+    #[arg(long, env = "WAVEGATE_ADMIN_SOCKET", value_name = "PATH")]
+    admin_socket: Option<PathBuf>,
+    /// The device: soft[:arch=gfx90a|gfx942,cus=N,threads=N,vram=SIZE].
+    #[arg(long, value_name = "DEVICE")]
+    device: Option<SoftConfig>,
+    /// Where changes made with `wavegate tenant` are kept for the next start [default: beside the configuration file].
+    #[arg(long, value_name = "FILE")]
+    state: Option<PathBuf>,
+    /// How much goes to standard error: error, warn, info, debug or trace.
+    #[arg(long, env = "WAVEGATE_LOG", default_value = "info", value_name = "LEVEL")]
+    log: LevelFilter,
+}
+
+const SERVE_HELP: &str = "\
+TERM and INT end all sessions in order and then the broker; a second one does so at once. HUP reads the configuration again.";
+
+/// What the command line asks for.
+#[allow(clippy::large_enum_variant, reason = "there is one, and it is consumed at once")]
+pub enum Invocation {
+    /// Something that [`Plain::run`] does.
+    Plain(Plain),
+    /// To be the demo.
+    Demo(DemoArgs),
+    /// To be one of its tenants.
+    DemoTenant(TenantArgs),
+    /// To be the broker.
+    Serve {
+        /// What the command line sets.
+        options: ServeOptions,
+        /// How much to log.
+        level: LevelFilter,
+    },
+}
+
+/// Reads the command line. Ends the process with a text if it is wrong, or only asks for help.
+pub fn parse() -> Invocation {
+    match Cli::parse().command {
+        Command::Serve(ServeArgs { config, socket, admin_socket, device, state, log }) => {
+            Invocation::Serve { options: ServeOptions { config, socket, admin_socket, device, state }, level: log }
         }
+        Command::Demo(args) => Invocation::Demo(args),
+        Command::DemoTenant(args) => Invocation::DemoTenant(args),
+        Command::Plain(command) => Invocation::Plain(Plain(command)),
+    }
+}
+
+/// A command that asks the daemon or does its work here.
+pub struct Plain(PlainCommand);
+
+impl Plain {
+    /// Runs the command. Errors go to standard error as one sentence with its causes.
+    pub fn run(self) -> ExitCode {
+        let done = match self.0 {
+            PlainCommand::Tenant(command) => tenant::run(command),
+            PlainCommand::Session(command) => session::run(command),
+            PlainCommand::Status(args) => status::run(&args),
+            PlainCommand::Config(command) => config::run(command),
+            PlainCommand::Device(command) => device::run(command),
+        };
+        done.unwrap_or_else(fail)
+    }
+}
+
+/// Prints an error as one sentence with its causes; returns the code to end with.
+pub fn fail(error: impl Into<anyhow::Error>) -> ExitCode {
+    eprintln!("wavegate: {:#}", error.into());
+    ExitCode::FAILURE
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_has_a_sentence_of_help() {
+        fn check(command: &clap::Command) {
+            assert!(command.get_about().is_some(), "{} says nothing", command.get_name());
+            command
+                .get_arguments()
+                .for_each(|a| assert!(a.get_help().is_some(), "{}: {}", command.get_name(), a.get_id()));
+            command.get_subcommands().for_each(check);
+        }
+        check(&Cli::command());
     }
 }

@@ -155,8 +155,18 @@ pub trait Lease: Sync {
     /// A kernel wants attention for memory that it wrote: wake everybody who polls.
     fn interrupt(&self);
 
+    /// Returns a fresh, zeroed memory object of `bytes` for memory the device needs by itself, the private-memory backing of waves
+    /// (`ChargeKind::Scratch`), charged to the session; `None` if it may not have that much. May wait for the broker.
+    fn hidden_memory(&self, bytes: u64) -> Option<MemFd>;
+
     /// A queue met an error and will run nothing more.
     fn queue_failed(&self, queue: QueueHandle, fault: &DeviceFault);
+
+    /// A packet was consumed and has begun; `dispatch` says whether it runs a kernel. By default nobody wants to know.
+    fn packet_began(&self, _queue: QueueHandle, _packet: u64, _dispatch: bool) {}
+
+    /// A kernel has ended and its completion signal was decremented.
+    fn dispatch_ended(&self, _queue: QueueHandle, _packet: u64) {}
 }
 
 /// What went wrong on a queue: the tenant's own doing.
@@ -267,7 +277,9 @@ pub enum DeviceError {
         what: &'static str,
     },
     /// A queue with a bad ring.
-    #[error("a ring of {slots} slots at {ring:#x}: slots must be a power of two, the address a multiple of 64, and all of it mapped")]
+    #[error(
+        "a ring of {slots} slots at {ring:#x}: slots must be a power of two, the address a multiple of 64, and all of it mapped"
+    )]
     Ring {
         /// Address of slot 0.
         ring: u64,

@@ -10,11 +10,12 @@
 use std::ffi::OsString;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, CWD, FlockOperation, Gid, Mode, OFlags};
 use rustix::io::Errno;
-use rustix::net::{SocketAddrUnix, SocketFlags};
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 use thiserror::Error;
 
 use crate::error::{CallFailed, During};
@@ -79,6 +80,14 @@ pub struct Listener {
 impl Listener {
     /// Listens at `path`. The listener does not block.
     pub fn bind(path: &Path, permissions: Permissions) -> Result<Self, ListenError> {
+        Self::bind_socket(path, permissions, seqpacket)
+    }
+
+    fn bind_socket(
+        path: &Path,
+        permissions: Permissions,
+        create: fn() -> Result<OwnedFd, CallFailed>,
+    ) -> Result<Self, ListenError> {
         let failed = |cause| ListenError::Call { path: path.to_owned(), cause };
         if path.as_os_str().len() > PATH_MAX {
             return Err(ListenError::PathTooLong { path: path.to_owned() });
@@ -92,7 +101,7 @@ impl Listener {
             Ok(_) => return Err(ListenError::NotASocket { path: path.to_owned() }),
             Err(_) => {} // Nothing there, or nothing we may see: bind says which.
         }
-        let socket = seqpacket().map_err(failed)?;
+        let socket = create().map_err(failed)?;
         let address = SocketAddrUnix::new(path).during("bind", "use a path as the name of a socket").map_err(failed)?;
         rustix::net::bind(&socket, &address).during("bind", "create a socket file").map_err(failed)?;
         let made = rustix::fs::statat(CWD, path, AtFlags::SYMLINK_NOFOLLOW)
@@ -117,8 +126,12 @@ impl Listener {
 
     /// Takes the next connection, or `None` if there is none at the moment. The channel blocks until told otherwise.
     pub fn accept(&self) -> Result<Option<Channel>, CallFailed> {
+        Ok(self.accept_socket()?.map(Channel::from_fd))
+    }
+
+    fn accept_socket(&self) -> Result<Option<OwnedFd>, CallFailed> {
         match rustix::net::accept_with(&self.socket, SocketFlags::CLOEXEC) {
-            Ok(socket) => Ok(Some(Channel::from_fd(socket))),
+            Ok(socket) => Ok(Some(socket)),
             // A connection may be gone before we take it.
             Err(Errno::AGAIN | Errno::INTR | Errno::CONNABORTED) => Ok(None),
             Err(errno) => Err(CallFailed { purpose: "accept a connection", call: "accept4", errno }),
@@ -146,6 +159,38 @@ impl Drop for Listener {
             let _ = rustix::fs::unlink(&self.path);
         }
         self.lock.remove();
+    }
+}
+
+/// A [`Listener`] for streams of bytes (SOCK_STREAM), as people and scripts like them. Keeps the same promises.
+#[derive(Debug)]
+pub struct StreamListener(Listener);
+
+impl StreamListener {
+    /// Listens at `path`. The listener does not block.
+    pub fn bind(path: &Path, permissions: Permissions) -> Result<Self, ListenError> {
+        let create = || {
+            rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)
+                .during("socket", "create a socket")
+        };
+        Listener::bind_socket(path, permissions, create).map(Self)
+    }
+
+    /// Takes the next connection, or `None` if there is none at the moment. The stream blocks until told otherwise.
+    pub fn accept(&self) -> Result<Option<UnixStream>, CallFailed> {
+        Ok(self.0.accept_socket()?.map(UnixStream::from))
+    }
+
+    /// Returns the path others connect to.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        self.0.path()
+    }
+}
+
+impl AsFd for StreamListener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
     }
 }
 
@@ -233,6 +278,26 @@ mod tests {
         drop(listener);
         assert_eq!(std::fs::read_dir(&directory.0).unwrap().count(), 0);
         assert_eq!(Channel::connect(&path).unwrap_err().errno, Errno::NOENT);
+    }
+
+    #[test]
+    fn streams_connect_by_path_too() {
+        use std::io::{Read, Write};
+
+        let directory = Directory::new("stream");
+        let path = directory.socket();
+        let listener = StreamListener::bind(&path, OWNER_ONLY).unwrap();
+        assert!(listener.accept().unwrap().is_none());
+        assert!(matches!(StreamListener::bind(&path, OWNER_ONLY), Err(ListenError::InUse { .. })));
+        let mut client = UnixStream::connect(&path).unwrap();
+        let mut server = listener.accept().unwrap().unwrap();
+        client.write_all(b"hel").unwrap();
+        client.write_all(b"lo").unwrap();
+        let mut bytes = [0; 5];
+        server.read_exact(&mut bytes).unwrap();
+        assert_eq!((&bytes, listener.path()), (b"hello", path.as_path()));
+        drop(listener);
+        assert_eq!(std::fs::read_dir(&directory.0).unwrap().count(), 0);
     }
 
     #[test]

@@ -138,6 +138,16 @@ impl Channel {
         rustix::io::ioctl_fionbio(&self.0, nonblocking).during("ioctl(FIONBIO)", "make a socket wait or not")
     }
 
+    /// Ends the connection in both directions, for every process that has a descriptor of this end: whoever waits to send or receive
+    /// on either side sees it closed. Messages that arrived before can still be received.
+    pub fn shutdown(&self) -> Result<(), CallFailed> {
+        match rustix::net::shutdown(&self.0, rustix::net::Shutdown::Both) {
+            // The other end is gone already.
+            Ok(()) | Err(Errno::NOTCONN) => Ok(()),
+            Err(errno) => Err(CallFailed { purpose: "end a connection", call: "shutdown", errno }),
+        }
+    }
+
     /// Sends one message with descriptors; all of it or nothing.
     pub fn send(&self, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> Result<(), SendError> {
         if bytes.is_empty() {

@@ -128,6 +128,20 @@ fn the_end_of_the_peer_is_told_apart_from_silence() {
 }
 
 #[test]
+fn shutdown_ends_both_directions_for_who_waits() {
+    let (one, other) = pair();
+    std::thread::scope(|scope| {
+        let waits = scope.spawn(|| one.receive(&mut [0; 8], 0).unwrap_err());
+        one.shutdown().unwrap();
+        assert_eq!(waits.join().unwrap(), ReceiveError::Closed);
+    });
+    assert_eq!(other.receive(&mut [0; 8], 0).unwrap_err(), ReceiveError::Closed);
+    assert_eq!(other.send(b"x", &[]), Err(SendError::Closed));
+    drop(other);
+    one.shutdown().unwrap();
+}
+
+#[test]
 fn a_peer_that_does_not_read_cannot_make_us_wait() {
     let (one, _other) = pair();
     one.set_nonblocking(true).unwrap();

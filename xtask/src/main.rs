@@ -1,2 +1,104 @@
-//! Developer commands.
-fn main() {}
+//! Developer commands: what a change must pass, and what rebuilds or checks things that `cargo build` does not.
+//!
+//! Promise: CI runs these and nothing else, so a change that passes `cargo xtask ci` here passes there. Each command says
+//! what it covered when it succeeds and what to do next when it does not.
+//!
+//! | module | subject |
+//! |---|---|
+//! | [`ci`] | the gate: its steps, their times, one verdict |
+//! | [`tidy`] | the laws of the rooms that the compiler cannot check |
+//! | [`kernels`] | the committed code objects and their sources |
+//! | [`isa`] | our disassembler against LLVM's |
+//! | [`tools`] | the Debian packages that the last two need |
+
+#![forbid(unsafe_code)]
+
+mod ci;
+mod isa;
+mod kernels;
+mod tidy;
+mod tools;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+
+const USAGE: &str = "\
+cargo xtask COMMAND
+
+  ci [STEP...]                  everything a change must pass, or only the steps named; installs what it needs as root
+  tidy                          the laws of the rooms: who uses whom, where unsafe may be, sizes, leftovers
+  kernels [--check] [--install] build the GPU programs and replace kernels/objects; --check only compares
+  isa [--install]               compare the disassembler with LLVM's
+  help                          this text
+
+--install installs missing Debian packages first, which takes root.";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match run(&arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: &[&str]) -> Result<()> {
+    match *arguments {
+        ["ci", ref steps @ ..] => ci::run(steps),
+        ["tidy"] => tidy::check(),
+        ["kernels", ref flags @ ..] => {
+            let [check, install] = flagged(flags, ["--check", "--install"])?;
+            tools::require(tools::KERNELS, install)?;
+            kernels::rebuild(check)
+        }
+        ["isa", ref flags @ ..] => {
+            let [install] = flagged(flags, ["--install"])?;
+            tools::require(tools::ISA, install)?;
+            isa::check()
+        }
+        ["help" | "--help" | "-h"] => {
+            println!("{USAGE}");
+            Ok(())
+        }
+        _ => bail!("there is no command `{}`\n\n{USAGE}", arguments.join(" ")),
+    }
+}
+
+/// Says for each known flag whether it was given.
+fn flagged<const N: usize>(given: &[&str], known: [&str; N]) -> Result<[bool; N]> {
+    if let Some(flag) = given.iter().find(|flag| !known.contains(flag)) {
+        bail!("there is no flag `{flag}` here, only {}", known.join(" and "));
+    }
+    Ok(known.map(|flag| given.contains(&flag)))
+}
+
+/// Returns the folder of the workspace.
+fn root() -> PathBuf {
+    // PANIC: a manifest's folder has a parent: xtask is a folder of the workspace.
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask lies in the workspace").to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flags_are_known_or_refused() {
+        let known = ["--check", "--install"];
+        assert_eq!(flagged(&[], known).unwrap(), [false, false]);
+        assert_eq!(flagged(&["--install"], known).unwrap(), [false, true]);
+        assert!(flagged(&["--instal"], known).unwrap_err().to_string().contains("--check and --install"));
+    }
+
+    #[test]
+    fn an_unknown_command_is_answered_with_the_commands() {
+        for wrong in [&[][..], &["tidyy"], &["tidy", "more"]] {
+            assert!(run(wrong).unwrap_err().to_string().contains("cargo xtask COMMAND"), "{wrong:?}");
+        }
+    }
+}

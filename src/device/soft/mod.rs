@@ -56,11 +56,20 @@ pub struct SoftDevice {
 impl SoftDevice {
     /// Returns a session's device on `units`, of which there must be at least as many as `config` says.
     pub fn new(config: &SoftConfig, units: ComputeUnits) -> Result<SoftDevice, DeviceError> {
+        SoftDevice::with_tier(config, units, gcn::Tier::detect())
+    }
+
+    /// As [`new`](Self::new) with a given execution tier of the interpreter: for tests and benches that compare them.
+    pub fn with_tier(
+        config: &SoftConfig,
+        units: ComputeUnits,
+        tier: &'static gcn::Tier,
+    ) -> Result<SoftDevice, DeviceError> {
         if units.with(|hw| hw.len()) < config.cus as usize {
             return Err(DeviceError::Contract { backend: "soft", what: "storage for every compute unit" });
         }
         let shape = gcn::engine::Config { arch: config.arch, cus: config.cus, threads: config.threads };
-        let context = Context::new(shape).map_err(|e| DeviceError::Threads(e.to_string()))?;
+        let context = Context::with_tier(shape, tier).map_err(|e| DeviceError::Threads(e.to_string()))?;
         let facts = DeviceFacts {
             name: config.to_string(),
             target: config.arch.name().to_owned(),
@@ -73,6 +82,11 @@ impl SoftDevice {
         };
         let space = Arc::new(AddressSpace::new(config.arch, config.vram_bytes));
         Ok(SoftDevice { facts, cus: config.cus as usize, context, units, space })
+    }
+
+    /// Asks [`Lease::should_stop`] after every `instructions` of a wave: one, for tests that stop a program anywhere.
+    pub fn set_look_every(&mut self, instructions: u32) {
+        self.context.set_look_every(instructions);
     }
 
     /// Returns the name of the interpreter's execution tier on this host.
@@ -187,7 +201,7 @@ impl Host for LeaseHost<'_> {
     }
 
     fn scratch(&self, bytes: u64) -> Option<u64> {
-        self.space.scratch(bytes)
+        self.space.scratch(bytes, |bytes| self.lease.hidden_memory(bytes))
     }
 
     fn signal_changed(&self, signal: u64) {
@@ -200,6 +214,14 @@ impl Host for LeaseHost<'_> {
 
     fn queue_failed(&self, queue: QueueId, error: &QueueError) {
         self.lease.queue_failed(QueueHandle(queue.0), &describe(error));
+    }
+
+    fn packet_began(&self, queue: QueueId, packet: u64, dispatch: bool) {
+        self.lease.packet_began(QueueHandle(queue.0), packet, dispatch);
+    }
+
+    fn dispatch_ended(&self, queue: QueueId, packet: u64) {
+        self.lease.dispatch_ended(QueueHandle(queue.0), packet);
     }
 }
 

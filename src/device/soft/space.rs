@@ -6,8 +6,9 @@
 use crate::device::{Allocate, Allocation, DeviceError, DeviceMemory, LoadedKernel, Pool, Rights};
 use arc_swap::ArcSwap;
 use gcn::arch::Arch;
+use gcn::arch::LANES;
 use gcn::code_object::CodeObject;
-use gcn::memory::{Access, Memory, MemoryFault, Refusal};
+use gcn::memory::{Access, LaneFault, Lanes, Memory, MemoryFault, Refusal, active};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use sys::mapping::{Mapping, OutOfBounds};
@@ -29,6 +30,25 @@ struct Region {
     offset: u64,
 }
 
+impl Region {
+    /// Returns where in `memory` the `bytes` from `address` lie, if all of them are in this region.
+    #[inline(always)]
+    fn place(&self, address: u64, bytes: u64) -> Option<usize> {
+        let within = address.wrapping_sub(self.start);
+        (within < self.bytes && bytes <= self.bytes - within).then(|| (within + self.offset) as usize)
+    }
+
+    /// Whether a kernel may do this here.
+    #[inline(always)]
+    fn allows(&self, access: Access) -> bool {
+        match access {
+            Access::Read => true,
+            Access::Write | Access::Atomic => self.rights == Rights::ReadWrite,
+            Access::Execute => self.rights == Rights::ReadExecute,
+        }
+    }
+}
+
 /// One allocation: one or more regions.
 struct Held {
     bytes: u64,
@@ -44,6 +64,14 @@ struct Books {
     next: u64,
     /// Scratch backing: address and bytes.
     scratch: Option<(u64, u64)>,
+}
+
+impl Books {
+    /// Returns the end of an allocation that overlaps these bytes, if there is one.
+    fn overlapped(&self, address: u64, bytes: u64) -> Option<u64> {
+        let (start, held) = self.held.range(..address.saturating_add(bytes)).next_back()?;
+        Some(start + held.bytes).filter(|&end| end > address)
+    }
 }
 
 /// See the module.
@@ -74,11 +102,11 @@ impl AddressSpace {
     /// Whether all of `bytes` from `address` are mapped, in one region, with the right to write.
     pub(super) fn covers(&self, address: u64, bytes: u64) -> bool {
         let regions = self.regions.load();
-        find(&regions, address, bytes).is_some_and(|r| r.rights == Rights::ReadWrite)
+        find(&regions, address, bytes).is_some_and(|(r, _)| r.rights == Rights::ReadWrite)
     }
 
-    /// Returns scratch backing of at least `bytes`: what there is, or more in its place.
-    pub(super) fn scratch(&self, bytes: u64) -> Option<u64> {
+    /// Returns scratch backing of at least `bytes`: what there is, or more in its place, taken from `source`.
+    pub(super) fn scratch(&self, bytes: u64, source: impl FnOnce(u64) -> Option<MemFd>) -> Option<u64> {
         let old = self.books().scratch;
         if let Some((address, have)) = old {
             if have >= bytes {
@@ -88,13 +116,16 @@ impl AddressSpace {
             self.books().scratch = None;
         }
         let rights = Rights::ReadWrite;
-        let want = Allocate { pool: Pool::Vram, bytes, rights, address: None, backing: None };
+        let bytes = bytes.checked_next_multiple_of(sys::page_size() as u64)?;
+        let backing = Some(source(bytes)?);
+        let want = Allocate { pool: Pool::Vram, bytes, rights, address: None, backing };
         let got = self.allocate(want).ok()?;
         self.books().scratch = Some((got.address, got.bytes));
         Some(got.address)
     }
 
-    /// Puts `change` into effect for everybody who looks an address up from now on.
+    /// Puts `change` into effect for everybody who looks an address up from now on. Callers hold the books: changes must not
+    /// overtake each other.
     fn change_regions(&self, change: impl FnOnce(&mut Vec<Region>)) {
         let mut regions = Vec::clone(&self.regions.load());
         change(&mut regions);
@@ -112,17 +143,53 @@ impl AddressSpace {
     ) -> Result<R, MemoryFault> {
         let regions = self.regions.load();
         let refused = |refusal| MemoryFault { address, access, refusal };
-        let region = find(&regions, address, bytes).ok_or(refused(Refusal::Unmapped))?;
-        let allowed = match access {
-            Access::Read => true,
-            Access::Write | Access::Atomic => region.rights == Rights::ReadWrite,
-            Access::Execute => region.rights == Rights::ReadExecute,
-        };
-        if !allowed {
+        let (region, offset) = find(&regions, address, bytes).ok_or(refused(Refusal::Unmapped))?;
+        if !region.allows(access) {
             return Err(refused(Refusal::Rights));
         }
-        let offset = (address - region.start + region.offset) as usize;
         then(&region.memory, offset).ok_or(refused(Refusal::Misaligned))
+    }
+
+    /// Calls `then` for every active lane, lowest first, with the memory its `bytes` lie in; stops at the first that is refused.
+    ///
+    /// The list of regions is taken once, and a lane is looked for where the lane before it was: nearly always they are neighbours.
+    #[inline(always)]
+    fn each_lane(
+        &self,
+        lanes: Lanes<'_>,
+        bytes: u64,
+        access: Access,
+        mut then: impl FnMut(&Mapping, usize, usize) -> Result<(), OutOfBounds>,
+    ) -> Result<(), LaneFault> {
+        let regions = self.regions.load();
+        let mut last: Option<&Region> = None;
+        for lane in active(lanes.mask) {
+            let address = lanes.address[lane];
+            let refused = |refusal| LaneFault { lane: lane as u8, fault: MemoryFault { address, access, refusal } };
+            let (memory, offset) = match last.and_then(|r| Some((&*r.memory, r.place(address, bytes)?))) {
+                Some(found) => found,
+                None => {
+                    let (region, offset) = find(&regions, address, bytes).ok_or_else(|| refused(Refusal::Unmapped))?;
+                    if !region.allows(access) {
+                        return Err(refused(Refusal::Rights));
+                    }
+                    last = Some(region);
+                    (&*region.memory, offset)
+                }
+            };
+            then(memory, offset, lane).map_err(|OutOfBounds| refused(Refusal::Unmapped))?;
+        }
+        Ok(())
+    }
+
+    /// Whether kernels may execute any of these bytes.
+    fn has_code(&self, address: u64, bytes: u64) -> bool {
+        let regions = self.regions.load();
+        let first = regions.partition_point(|r| r.start + r.bytes <= address);
+        regions[first..]
+            .iter()
+            .take_while(|r| r.start - address.min(r.start) < bytes)
+            .any(|r| r.rights == Rights::ReadExecute)
     }
 
     /// As an access of the host: rights do not matter.
@@ -135,11 +202,13 @@ impl AddressSpace {
         let regions = self.regions.load();
         let region = regions.get(at_or_before(&regions, address)).filter(|r| address - r.start < r.bytes);
         let end = self.books().held.range(..=address).next_back().map(|(&start, held)| start + held.bytes);
-        // An allocation is one memory object, however many regions its rights make of it.
-        let within = end.is_some_and(|end| bytes <= end - address);
+        // An allocation is one memory object, however many regions its rights make of it. It may end before `address`.
+        let within = end.and_then(|end| end.checked_sub(address)).is_some_and(|left| bytes <= left);
         let missing = DeviceError::NoSuchMemory { address };
         match region {
-            Some(r) if within => then(&r.memory, (address - r.start + r.offset) as usize).map_err(|OutOfBounds| missing),
+            Some(r) if within => {
+                then(&r.memory, (address - r.start + r.offset) as usize).map_err(|OutOfBounds| missing)
+            }
             _ => Err(missing),
         }
     }
@@ -151,17 +220,20 @@ fn at_or_before(regions: &[Region], address: u64) -> usize {
     regions.partition_point(|r| r.start <= address).wrapping_sub(1)
 }
 
+/// Returns the region that all of `bytes` from `address` lie in, and where in its memory.
 #[inline]
-fn find(regions: &[Region], address: u64, bytes: u64) -> Option<&Region> {
+fn find(regions: &[Region], address: u64, bytes: u64) -> Option<(&Region, usize)> {
     let region = regions.get(at_or_before(regions, address))?;
-    let within = address - region.start;
-    (within < region.bytes && bytes <= region.bytes - within).then_some(region)
+    Some((region, region.place(address, bytes)?))
 }
 
 impl DeviceMemory for AddressSpace {
     fn allocate(&self, want: Allocate) -> Result<Allocation, DeviceError> {
         let page = sys::page_size() as u64;
-        let too_large = DeviceError::OutOfMemory { asked: want.bytes, free: self.vram_bytes - self.vram_used().min(self.vram_bytes) };
+        let too_large = DeviceError::OutOfMemory {
+            asked: want.bytes,
+            free: self.vram_bytes - self.vram_used().min(self.vram_bytes),
+        };
         let Some(bytes) = want.bytes.max(1).checked_next_multiple_of(page).filter(|&b| b <= ADDRESS_END) else {
             return Err(too_large);
         };
@@ -172,6 +244,10 @@ impl DeviceMemory for AddressSpace {
         let address = match want.address {
             Some(address) => address,
             None => {
+                // Whoever also chooses addresses may have taken this one: go on behind it.
+                while let Some(end) = books.overlapped(books.next, bytes) {
+                    books.next = end + page;
+                }
                 let address = books.next;
                 // A page nobody maps after each allocation, so that running over the end of one is a fault.
                 books.next += bytes + page;
@@ -185,8 +261,7 @@ impl DeviceMemory for AddressSpace {
         if address == 0 || address.checked_add(bytes).is_none_or(|end| end > ADDRESS_END) {
             return Err(bad("it is outside of user addresses"));
         }
-        let before = books.held.range(..address + bytes).next_back();
-        if before.is_some_and(|(start, held)| start + held.bytes > address) {
+        if books.overlapped(address, bytes).is_some() {
             return Err(bad("it overlaps memory of the session"));
         }
         let object = match want.backing {
@@ -218,7 +293,11 @@ impl DeviceMemory for AddressSpace {
     }
 
     fn write(&self, address: u64, data: &[u8]) -> Result<(), DeviceError> {
-        self.host(address, data.len() as u64, |memory, offset| memory.write(offset, data))
+        self.host(address, data.len() as u64, |memory, offset| memory.write(offset, data))?;
+        if self.has_code(address, data.len() as u64) {
+            self.code_version.fetch_add(1, Ordering::Release);
+        }
+        Ok(())
     }
 
     fn read(&self, address: u64, out: &mut [u8]) -> Result<(), DeviceError> {
@@ -231,19 +310,29 @@ impl DeviceMemory for AddressSpace {
             return Err(DeviceError::WrongTarget { object, device });
         }
         let image = object.image(address, &|_| None)?;
-        DeviceMemory::write(self, address, &image)?;
+        let books = self.books();
+        let Some(&Held { bytes, .. }) = books.held.get(&address) else {
+            return Err(DeviceError::NoSuchMemory { address });
+        };
+        if image.len() as u64 > bytes {
+            let why = "the code object's image is larger than the memory for it";
+            return Err(DeviceError::Range { address, bytes, why });
+        }
+        // Found by its first piece, which stays even if other code was loaded here before; that code's pieces all go.
+        let memory = find(&self.regions.load(), address, 1).map(|(r, _)| Arc::clone(&r.memory));
+        let memory = memory.ok_or(DeviceError::NoSuchMemory { address })?;
+        memory.write(0, &image).map_err(|OutOfBounds| DeviceError::NoSuchMemory { address })?;
         self.change_regions(|regions| {
-            let Some(at) = regions.iter().position(|r| r.start == address) else { return };
-            let whole = regions.remove(at);
-            let pieces = object.segments().iter().filter(|s| s.offset < whole.bytes).map(|segment| Region {
+            regions.retain(|r| r.start < address || r.start >= address + bytes);
+            let pieces = object.segments().iter().filter(|s| s.offset < bytes).map(|segment| Region {
                 start: address + segment.offset,
-                bytes: segment.bytes.min(whole.bytes - segment.offset),
+                bytes: segment.bytes.min(bytes - segment.offset),
                 rights: match (segment.executable, segment.writable) {
                     (true, _) => Rights::ReadExecute,
                     (false, true) => Rights::ReadWrite,
                     (false, false) => Rights::Read,
                 },
-                memory: Arc::clone(&whole.memory),
+                memory: Arc::clone(&memory),
                 offset: segment.offset,
             });
             regions.extend(pieces);
@@ -301,6 +390,41 @@ impl Memory for AddressSpace {
 
     fn store_release_u64(&self, address: u64, value: u64) -> Result<(), MemoryFault> {
         self.with(address, 8, Access::Write, |m, at| Some(m.atomic_u64(at)?.store(value, Ordering::Release)))
+    }
+
+    fn gather(&self, lanes: Lanes<'_>, out: &mut [[u32; LANES]]) -> Result<(), LaneFault> {
+        match out {
+            [row] => self.each_lane(lanes, 4, Access::Read, |memory, at, lane| {
+                row[lane] = memory.load_u32(at)?;
+                Ok(())
+            }),
+            [low, high] => self.each_lane(lanes, 8, Access::Read, |memory, at, lane| {
+                let pair = memory.load_u64(at)?;
+                (low[lane], high[lane]) = (pair as u32, (pair >> 32) as u32);
+                Ok(())
+            }),
+            rows => self.each_lane(lanes, 4 * rows.len() as u64, Access::Read, |memory, at, lane| {
+                for (row, k) in rows.iter_mut().zip(0..) {
+                    row[lane] = memory.load_u32(at + 4 * k)?;
+                }
+                Ok(())
+            }),
+        }
+    }
+
+    fn scatter(&self, lanes: Lanes<'_>, data: &[[u32; LANES]]) -> Result<(), LaneFault> {
+        match data {
+            [row] => self.each_lane(lanes, 4, Access::Write, |memory, at, lane| memory.store_u32(at, row[lane])),
+            [low, high] => self.each_lane(lanes, 8, Access::Write, |memory, at, lane| {
+                memory.store_u64(at, u64::from(low[lane]) | u64::from(high[lane]) << 32)
+            }),
+            rows => self.each_lane(lanes, 4 * rows.len() as u64, Access::Write, |memory, at, lane| {
+                for (row, k) in rows.iter().zip(0..) {
+                    memory.store_u32(at + 4 * k, row[lane])?;
+                }
+                Ok(())
+            }),
+        }
     }
 
     fn code_version(&self) -> u64 {

@@ -1,0 +1,149 @@
+//! Buffers: memory that kernels see at the address at which this process sees it.
+
+use std::sync::Arc;
+
+use proto::limits::PAGE_BYTES;
+use proto::message::TenantAnswer;
+use proto::message::tenant::{AllocBuffer, BufferKind, FreeBuffer};
+use proto::{BufferId, Bytes, ClaimedRange, DeviceAddress};
+use sys::arena::{ArenaError, ArenaRange};
+use sys::mapping::{Access, Mapping};
+use sys::memfd::MemFd;
+
+use crate::connection::Connection;
+use crate::error::ClientError;
+use crate::session::{Client, Session};
+
+/// Memory of the session, given back when dropped. Packets in flight that still use it then meet a fault.
+pub struct Buffer {
+    pub(crate) raw: RawBuffer,
+    // Declared after `raw`: the session outlives the request to free it.
+    _session: Arc<Session>,
+}
+
+/// A buffer that does not keep its session alive.
+pub(crate) struct RawBuffer {
+    connection: Arc<Connection>,
+    id: BufferId,
+    address: u64,
+    bytes: u64,
+    pub(crate) memory: Option<Arc<Mapping>>,
+}
+
+impl Client {
+    /// Allocates memory of a kind, at least `bytes`, all zero.
+    pub fn alloc(&self, kind: BufferKind, bytes: u64) -> Result<Buffer, ClientError> {
+        Ok(Buffer { raw: RawBuffer::new(&self.0, kind, bytes)?, _session: Arc::clone(&self.0) })
+    }
+
+    /// Allocates device memory.
+    pub fn vram(&self, bytes: u64) -> Result<Buffer, ClientError> {
+        self.alloc(BufferKind::Vram, bytes)
+    }
+
+    /// Allocates host memory that kernels can reach.
+    pub fn host(&self, bytes: u64) -> Result<Buffer, ClientError> {
+        self.alloc(BufferKind::Host, bytes)
+    }
+
+    /// Allocates memory for kernel arguments.
+    pub fn kernarg(&self, bytes: u64) -> Result<Buffer, ClientError> {
+        self.alloc(BufferKind::Kernarg, bytes)
+    }
+}
+
+/// Takes a place for an object of `bytes` in the arena, where the tenant chooses addresses. Too much for the arena is answered as
+/// the worker would answer it: as too much.
+pub(crate) fn place(session: &Session, bytes: u64) -> Result<Option<ArenaRange>, ClientError> {
+    let Some(arena) = &session.arena else { return Ok(None) };
+    let range = arena.allocate(usize::try_from(bytes).unwrap_or(usize::MAX), PAGE_BYTES as usize);
+    range.map(Some).map_err(ClientError::from)
+}
+
+/// Maps what came where it was announced to be.
+pub(crate) fn map(memory: &MemFd, place: Option<ArenaRange>, address: DeviceAddress) -> Result<Mapping, ClientError> {
+    Ok(match place {
+        Some(place) => Mapping::in_arena(memory, Access::ReadWrite, place)?,
+        // The backend chose; nothing of ours is ever replaced.
+        None => Mapping::at_address(memory, Access::ReadWrite, usize::try_from(address.0).unwrap_or(0))?,
+    })
+}
+
+/// Returns the address to ask for.
+pub(crate) fn wanted(place: Option<&ArenaRange>) -> DeviceAddress {
+    DeviceAddress(place.map_or(0, |place| place.address() as u64))
+}
+
+impl RawBuffer {
+    pub(crate) fn new(session: &Session, kind: BufferKind, bytes: u64) -> Result<Self, ClientError> {
+        let place = match place(session, bytes) {
+            // The arena is far larger than any limit, so what does not fit is over the limit; let the worker say which.
+            Err(ClientError::Arena(ArenaError::Full { .. } | ArenaError::Impossible { .. })) => None,
+            other => other?,
+        };
+        let at = wanted(place.as_ref());
+        let (answer, fd) = session.request(&AllocBuffer { kind, bytes: Bytes(bytes), at }.into())?;
+        let raw = |id, address: DeviceAddress, bytes: Bytes, memory| RawBuffer {
+            connection: Arc::clone(&session.connection),
+            id,
+            address: address.0,
+            bytes: bytes.0,
+            memory,
+        };
+        match (answer, fd) {
+            (TenantAnswer::BufferShared(got), Some(fd)) => {
+                // From here on dropping `this` gives the buffer back.
+                let mut this = raw(got.buffer, got.address, got.bytes, None);
+                let memory = MemFd::adopt(fd, usize::try_from(got.bytes.0).unwrap_or(0))?;
+                this.memory = Some(Arc::new(map(&memory, place, got.address)?));
+                Ok(this)
+            }
+            (TenantAnswer::BufferReady(got), None) => Ok(raw(got.buffer, got.address, got.bytes, None)),
+            (other, _) => Err(session.misunderstood(&other)),
+        }
+    }
+
+    pub(crate) fn address(&self) -> u64 {
+        self.address
+    }
+}
+
+impl Drop for RawBuffer {
+    fn drop(&mut self) {
+        // The worker first: until it has let go of the address, another buffer must not get it. If the session is over there is
+        // nothing left to give back.
+        let _ = self.connection.request(&FreeBuffer { buffer: self.id }.into());
+    }
+}
+
+impl Buffer {
+    /// Returns the address of the first byte, for kernels and for this process.
+    pub fn address(&self) -> u64 {
+        self.raw.address
+    }
+
+    /// Returns the size in bytes, in whole pages.
+    pub fn bytes(&self) -> u64 {
+        self.raw.bytes
+    }
+
+    /// Returns the memory as this process sees it, or [`ClientError::NotMapped`] where it is reached by copies only.
+    pub fn memory(&self) -> Result<&Mapping, ClientError> {
+        self.raw.memory.as_deref().ok_or(ClientError::NotMapped)
+    }
+
+    /// Copies bytes into the buffer. Kernels may see them at any moment from now on.
+    pub fn write(&self, offset: usize, from: &[u8]) -> Result<(), ClientError> {
+        Ok(self.memory()?.write(offset, from)?)
+    }
+
+    /// Copies bytes out of the buffer.
+    pub fn read(&self, offset: usize, into: &mut [u8]) -> Result<(), ClientError> {
+        Ok(self.memory()?.read(offset, into)?)
+    }
+
+    /// Returns `bytes` bytes at `offset` as a claim, to name it in a request.
+    pub(crate) fn part(&self, bytes: u64) -> ClaimedRange {
+        ClaimedRange { buffer: self.raw.id, offset: Bytes(0), bytes: Bytes(bytes) }
+    }
+}

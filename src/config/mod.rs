@@ -1,0 +1,156 @@
+//! What an administrator sets, from the file to the terms of the broker.
+//!
+//! Promise: a file either becomes [`Settings`] that a broker can run with, or an error with file, line, what is wrong and what is
+//! accepted. An unknown key is an error, so a misspelt limit is never silently no limit. What is not set has the values of
+//! the built-in configuration: everybody is the tenant `default`, with modest limits.
+//!
+//! | module | subject |
+//! |---|---|
+//! | [`values`] | amounts as people write them |
+//! | [`tenant`] | what can be set of a tenant |
+//! | `file` | the configuration file |
+//! | [`live`] | changes made while the daemon runs, kept across a restart |
+//! | [`paths`] | where the sockets are if nobody says |
+//!
+//! Three layers, later ones win: the file, what was changed live, the command line of `wavegate serve`.
+
+mod file;
+pub mod live;
+pub mod paths;
+pub mod tenant;
+pub mod values;
+
+use std::path::PathBuf;
+
+use broker::config::DEFAULT_TENANT;
+use broker::{Broker, Config, Unknown};
+use proto::{Bytes, Instant, Nanos};
+
+pub use file::FileError;
+pub use live::{Live, LiveError};
+pub use tenant::{Rule, TenantSettings};
+
+use crate::device::soft::SoftConfig;
+
+/// The first of the users that workers run as when the daemon is root; the session in slot `n` runs as this plus `n`. Numbers from
+/// here on belong neither to people nor to systemd's dynamic users, for more sessions than the default.
+const WORKER_UID_FIRST: u32 = 60_578;
+
+/// What the command line of `wavegate serve` sets on top of everything else.
+#[derive(Clone, Debug, Default)]
+pub struct ServeOptions {
+    /// The configuration file; the built-in configuration without one.
+    pub config: Option<PathBuf>,
+    /// Where tenants connect.
+    pub socket: Option<PathBuf>,
+    /// Where administrators connect.
+    pub admin_socket: Option<PathBuf>,
+    /// The device.
+    pub device: Option<SoftConfig>,
+    /// Where live changes are kept.
+    pub state: Option<PathBuf>,
+}
+
+/// Who may connect to a socket, and where it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SocketSettings {
+    /// Its path, if one was set.
+    pub path: Option<PathBuf>,
+    /// The group its file gets; our own otherwise.
+    pub gid: Option<u32>,
+    /// Mode of its file.
+    pub mode: u32,
+}
+
+/// Everything one configuration sets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// The device.
+    pub device: SoftConfig,
+    /// Where tenants connect.
+    pub tenant_socket: SocketSettings,
+    /// Where administrators connect.
+    pub admin_socket: SocketSettings,
+    /// First of the users workers run as.
+    pub worker_uid_first: u32,
+    /// Where live changes are kept, if that was set.
+    pub state: Option<PathBuf>,
+    /// What is set of the tenants, in the order of the file.
+    pub tenants: Vec<TenantSettings>,
+    /// What happens to users that no tenant matches.
+    pub unknown: Unknown,
+    /// Sessions at a time.
+    pub sessions_max: u32,
+    /// Length of a lease.
+    pub slice: Nanos,
+    /// How long a worker may take to give the device back.
+    pub preempt_timeout: Nanos,
+    /// How long a worker may take to get ready.
+    pub start_timeout: Nanos,
+    /// How long a worker may take to end.
+    pub end_timeout: Nanos,
+    /// Whether LDS and registers are scrubbed between tenants.
+    pub scrub: bool,
+}
+
+impl Settings {
+    /// Returns the built-in configuration.
+    pub fn built_in() -> Self {
+        let config = Config::built_in(Bytes(0));
+        Self {
+            device: SoftConfig::default(),
+            tenant_socket: SocketSettings { path: None, gid: None, mode: 0o666 },
+            admin_socket: SocketSettings { path: None, gid: None, mode: 0o600 },
+            worker_uid_first: WORKER_UID_FIRST,
+            state: None,
+            tenants: Vec::new(),
+            unknown: config.unknown,
+            sessions_max: config.sessions_max,
+            slice: config.slice,
+            preempt_timeout: config.preempt_timeout,
+            start_timeout: config.start_timeout,
+            end_timeout: config.end_timeout,
+            scrub: config.scrub,
+        }
+    }
+
+    /// Reads what `options` name: the file, or the built-in configuration, and on top what the command line says.
+    pub fn load(options: &ServeOptions) -> Result<Self, FileError> {
+        let mut settings = match &options.config {
+            Some(path) => Self::read(path)?,
+            None => Self::built_in(),
+        };
+        settings.device = options.device.unwrap_or(settings.device);
+        settings.tenant_socket.path = options.socket.clone().or(settings.tenant_socket.path);
+        settings.admin_socket.path = options.admin_socket.clone().or(settings.admin_socket.path);
+        settings.state =
+            options.state.clone().or(settings.state).or_else(|| options.config.as_deref().map(live::beside));
+        Ok(settings)
+    }
+
+    /// Returns the configuration these settings and the changes in `live` make.
+    pub fn to_config(&self, live: &Live) -> Config {
+        let device_vram = Bytes(self.device.vram_bytes);
+        let mut tenants: Vec<_> = live.over(&self.tenants).iter().map(|t| t.to_config(device_vram)).collect();
+        let built_in = Config::built_in(device_vram);
+        if self.unknown == Unknown::Default && !tenants.iter().any(|t| t.name.as_str() == DEFAULT_TENANT) {
+            tenants.extend(built_in.tenants);
+        }
+        Config {
+            tenants,
+            unknown: self.unknown,
+            sessions_max: self.sessions_max,
+            device_vram,
+            slice: self.slice,
+            preempt_timeout: self.preempt_timeout,
+            start_timeout: self.start_timeout,
+            end_timeout: self.end_timeout,
+            scrub: self.scrub,
+        }
+    }
+
+    /// Checks that a broker can run with this, guarantees of device time included.
+    pub fn check(&self, live: &Live) -> Result<(), broker::ConfigError> {
+        Broker::new(self.to_config(live), Instant(0)).map(drop)
+    }
+}

@@ -1,0 +1,158 @@
+//! Starting a worker: everything a session needs, made and handed over in one go.
+//!
+//! Promises: a worker that was started has its orders in its socket already, so it waits for nothing; a start that fails leaves nothing
+//! behind. A worker has the descriptors it was given and no others, cannot gain privileges, leaves no core file, ends when the
+//! daemon's thread ends, and is another user than any other worker if the daemon is root.
+//!
+//! What it is given: descriptor 3 is its channel to the broker, the program's argument is `worker`, its name is `wavegate:TENANT`.
+
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::os::fd::AsFd;
+use std::path::PathBuf;
+
+use proto::message::WorkerOrder;
+use proto::message::worker::{Partition, SessionLimits, Start};
+use proto::text::Text;
+use proto::wire::Message;
+use proto::{Bytes, DeviceGeneration, PartitionId, RequestId, SessionId, TenantName};
+use sys::event::EventFd;
+use sys::fence::Bound;
+use sys::memfd::{MemFd, MemoryError};
+use sys::process::{RunAs, Spawn, SpawnError};
+use sys::socket::{Channel, SendError};
+
+use super::gate::Gate;
+use super::session::Worker;
+use crate::device::soft::SoftConfig;
+
+/// Most descriptors a worker can have open. It keeps about ten and closes what it has mapped or handed on.
+const WORKER_DESCRIPTORS: u64 = 256;
+/// Most processes and threads a worker's user can have: one per compute unit of the largest device, and some.
+const WORKER_THREADS: u64 = 512;
+/// Variables a worker inherits, for whoever looks for a bug in one.
+const VARIABLES: [&str; 2] = ["WAVEGATE_LOG", "RUST_BACKTRACE"];
+
+/// Why a worker was not started.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum LaunchError {
+    /// Memory to share with it could not be made.
+    #[error(transparent)]
+    Memory(#[from] MemoryError),
+    /// A socket or eventfd could not be made.
+    #[error(transparent)]
+    Call(#[from] sys::CallFailed),
+    /// Its process could not be started.
+    #[error(transparent)]
+    Spawn(#[from] SpawnError),
+    /// Its orders do not fit its socket.
+    #[error("cannot hand a worker its orders: {0}")]
+    Orders(#[from] SendError),
+}
+
+/// What all workers of a daemon have in common.
+#[derive(Debug)]
+pub(super) struct Launcher {
+    device: SoftConfig,
+    /// Register files and LDS of the partition.
+    partition: MemFd,
+    /// The program to run instead of this one; only tests do.
+    program: Option<PathBuf>,
+    /// First of the workers' users, if they have their own.
+    uid_first: Option<u32>,
+    slots: BTreeSet<u32>,
+    descriptors: u64,
+}
+
+impl Launcher {
+    /// Prepares to start workers on a device.
+    pub(super) fn new(device: SoftConfig, program: Option<PathBuf>, uid_first: u32) -> Result<Self, MemoryError> {
+        let bytes = size_of::<gcn::hardware::CuHardware>() * device.cus as usize;
+        Ok(Self {
+            device,
+            partition: MemFd::create("wavegate-partition", bytes)?,
+            program,
+            uid_first: rustix::process::geteuid().is_root().then_some(uid_first),
+            slots: BTreeSet::new(),
+            descriptors: raise_descriptor_limit().min(WORKER_DESCRIPTORS),
+        })
+    }
+
+    /// Returns the device workers open.
+    pub(super) fn device(&self) -> SoftConfig {
+        self.device
+    }
+
+    /// Starts the worker of a session.
+    pub(super) fn launch(
+        &mut self,
+        session: SessionId,
+        tenant: TenantName,
+        limits: SessionLimits,
+        scrub: bool,
+        tenant_socket: &Channel,
+    ) -> Result<Worker, LaunchError> {
+        let (ours, theirs) = Channel::pair()?;
+        ours.set_nonblocking(true)?;
+        let (gate_object, gate) = Gate::create()?;
+        let page = MemFd::create("wavegate-session", usize::try_from(proto::session::BYTES.0).unwrap_or(usize::MAX))?;
+        let bell = EventFd::new()?;
+        let partition = PartitionId(0);
+        let start = Start {
+            session,
+            tenant,
+            generation: DeviceGeneration(1),
+            device: Text::truncated(&self.device.to_string()),
+            limits,
+            partition,
+            scrub: u32::from(scrub),
+        };
+        let hardware = Partition { partition, bytes: Bytes(self.partition.bytes() as u64) };
+        let send = |order: WorkerOrder, fds: &[_]| ours.send(order.encode(RequestId::EVENT).as_bytes(), fds);
+        send(start.into(), &[tenant_socket.as_fd(), gate_object.as_fd(), page.as_fd(), bell.as_fd()])?;
+        send(hardware.into(), &[self.partition.as_fd()])?;
+
+        let name = format!("wavegate:{tenant}");
+        let mut spawn = match &self.program {
+            None => Spawn::this_program(&name),
+            Some(path) => Spawn::program(path.as_os_str(), &name)?,
+        };
+        spawn = spawn
+            .argument("worker")
+            .pass(theirs.as_fd())
+            .bound(Bound::CoreBytes(0))
+            .bound(Bound::Descriptors(self.descriptors))
+            .end_with_parent();
+        for (name, value) in VARIABLES.iter().filter_map(|name| Some((name, std::env::var_os(name)?))) {
+            spawn = spawn.variable(name, OsString::as_os_str(&value));
+        }
+        // The lowest free one: there are never more sessions than the configuration allows, so slots stay below that.
+        let slot = self.uid_first.and_then(|_| (0..).find(|slot| !self.slots.contains(slot)));
+        if let Some(id) = self.uid_first.zip(slot).map(|(first, slot)| first.saturating_add(slot)) {
+            spawn = spawn.run_as(RunAs { uid: id, gid: id }).bound(Bound::Processes(WORKER_THREADS));
+        }
+        let child = spawn.spawn()?;
+        self.slots.extend(slot);
+        Ok(Worker::new(child, ours, gate, bell, slot))
+    }
+
+    /// Takes note that a worker is reaped, so that another may have its user.
+    pub(super) fn reaped(&mut self, slot: Option<u32>) {
+        if let Some(slot) = slot {
+            self.slots.remove(&slot);
+        }
+    }
+}
+
+/// Uses all the descriptors this process is allowed, which by default are more than it starts with; returns how many that are.
+fn raise_descriptor_limit() -> u64 {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    // If that is refused, what there was stays; a session too many is then refused for want of descriptors.
+    match setrlimit(Resource::Nofile, raised) {
+        Ok(()) => limit.maximum.unwrap_or(u64::MAX),
+        Err(_) => limit.current.unwrap_or(u64::MAX),
+    }
+}

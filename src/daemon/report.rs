@@ -1,0 +1,181 @@
+//! What administrators see: the broker's state, the gates' counters and what was remembered, put together when somebody asks.
+
+use std::collections::BTreeMap;
+
+use broker::{AdminError, Phase, SessionStatus, TenantStatus};
+use proto::gate::LeaseState;
+use proto::{Instant, SessionId, TenantName};
+
+use super::Daemon;
+use super::stats::Worked;
+use crate::admin::{self, DeviceTime, Failure, FailureCode};
+use crate::config::TenantSettings;
+use crate::config::values::{Name, Wish};
+
+/// What the workers of the living sessions did.
+pub(super) struct AtWork(BTreeMap<SessionId, Worked>);
+
+impl Daemon {
+    /// Reads the gates of all sessions.
+    pub(super) fn at_work(&self) -> AtWork {
+        let worked = |(id, s): (&SessionId, &super::session::Session)| Some((*id, s.worker.as_ref()?.gate.worked()));
+        AtWork(self.sessions.iter().filter_map(worked).collect())
+    }
+
+    /// Returns tenants as administrators see them. `sessions` says whose the living ones are.
+    pub(super) fn tenant_views(&mut self, tenants: Vec<TenantStatus>, at_work: &AtWork) -> Vec<admin::Tenant> {
+        let mut living: BTreeMap<TenantName, Vec<&Worked>> = BTreeMap::new();
+        for (id, worked) in &at_work.0 {
+            if let Some(session) = self.sessions.get(id) {
+                living.entry(session.tenant).or_default().push(worked);
+            }
+        }
+        let view = |TenantStatus { config, paused, sessions, usage, charged }: TenantStatus| {
+            let set_live = self.live.settings(&config.name).map(TenantSettings::fields_set).unwrap_or_default();
+            let stats = self.stats.tenant(config.name);
+            let mut worked = stats.past.clone();
+            living.get(&config.name).into_iter().flatten().for_each(|more| worked.add(more));
+            admin::Tenant {
+                name: Name(config.name),
+                matches: config.matches.iter().map(Into::into).collect(),
+                weight: config.weight.get(),
+                class: Wish(config.class).to_string(),
+                cap_millionths: config.cap.map(sched::Share::millionths),
+                guarantee_millionths: config.guarantee.map(sched::Share::millionths),
+                max_dispatch_time_ns: config.max_dispatch.0,
+                vram_limit_bytes: config.vram_limit.0,
+                vram_guarantee_bytes: config.vram_guarantee.0,
+                vram_used_bytes: usage.vram,
+                host_memory_limit_bytes: config.host_limit.0,
+                host_memory_used_bytes: usage.host,
+                queues_limit: config.queues,
+                queues_used: usage.queues,
+                sessions_limit: config.sessions,
+                sessions,
+                paused,
+                set_live: set_live.into_iter().map(str::to_owned).collect(),
+                device_time_ns: charged.0,
+                counters: worked.counters,
+                dispatch_latency: worked.dispatch_latency.distribution(),
+                lease_wait: worked.lease_wait.distribution(),
+                occupancy: stats.occupancy(),
+                denied: stats.denied.clone(),
+                ended: stats.ended.clone(),
+                reclaimed_charges: stats.reclaimed_charges,
+                reclaimed_bytes: stats.reclaimed_bytes,
+                last_fault: stats.last_fault.as_ref().map(fault_view),
+            }
+        };
+        tenants.into_iter().map(view).collect()
+    }
+
+    /// Returns sessions as administrators see them.
+    pub(super) fn session_views(
+        &self,
+        now: Instant,
+        sessions: Vec<SessionStatus>,
+        at_work: &AtWork,
+    ) -> Vec<admin::Session> {
+        let nothing = Worked::default();
+        let view = |s: SessionStatus| {
+            let worked = at_work.0.get(&s.session).unwrap_or(&nothing);
+            let usage = self.broker.ledger().session_usage(s.session);
+            admin::Session {
+                session: s.session.0,
+                tenant: Name(s.tenant),
+                pid: s.peer.pid,
+                uid: s.peer.uid,
+                gid: s.peer.gid,
+                cgroup: s.peer.cgroup,
+                command: s.command.as_str().to_owned(),
+                worker_pid: s.worker_pid,
+                phase: phase_word(s.phase).to_owned(),
+                device: self.device_word(s.session, s.leased, s.runnable).to_owned(),
+                age_ns: now.since(s.began).0,
+                occupancy_ns: s.occupancy.0,
+                vram_used_bytes: usage.vram,
+                host_memory_used_bytes: usage.host,
+                queues_used: usage.queues,
+                counters: worked.counters,
+                dispatch_latency: worked.dispatch_latency.distribution(),
+                lease_wait: worked.lease_wait.distribution(),
+                last_fault: s.last_fault.as_ref().map(fault_view),
+            }
+        };
+        sessions.into_iter().map(view).collect()
+    }
+
+    fn device_word(&self, session: SessionId, leased: bool, runnable: bool) -> &'static str {
+        let worker = self.sessions.get(&session).and_then(|s| s.worker.as_ref());
+        let parked = || worker.is_some_and(|w| w.gate.view().word.state() == Some(LeaseState::Parked));
+        match (leased, runnable) {
+            (true, _) if parked() => "parked",
+            (true, _) => "leased",
+            (false, true) => "waiting",
+            (false, false) => "idle",
+        }
+    }
+
+    /// Returns everything as administrators see it.
+    pub(super) fn status_view(&mut self, now: Instant, status: broker::Status) -> admin::Status {
+        let at_work = self.at_work();
+        let totals = status.totals;
+        let uptime = now.since(self.began);
+        let (switches_between_tenants, switches_within_tenant) = self.stats.switches();
+        admin::Status {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            pid: std::process::id(),
+            uptime_ns: uptime.0,
+            device: self.launcher.device().to_string(),
+            slice_ns: self.broker.config().slice.0,
+            vram_bytes: status.device_vram.0,
+            vram_used_bytes: status.usage.vram,
+            device_time: DeviceTime {
+                occupancy_ns: totals.occupancy.0,
+                switch_ns: totals.switch_in.0,
+                scrub_ns: totals.scrub.0,
+                recovery_ns: totals.recovery.0,
+                // What the broker has not booked yet, now that it has seen every gate, belongs to nobody.
+                idle_ns: totals.idle.0.saturating_add(uptime.0.saturating_sub(totals.wall().0)),
+            },
+            switches_between_tenants,
+            switches_within_tenant,
+            tenants: self.tenant_views(status.tenants, &at_work),
+            sessions: self.session_views(now, status.sessions, &at_work),
+            ended: self.stats.ended(now),
+            refused: self.stats.refused.clone(),
+            workers_killed: self.stats.workers_killed,
+            worker_violations: self.stats.worker_violations,
+            stale_inputs: status.stale,
+        }
+    }
+}
+
+/// Returns a refusal of the broker as administrators see it.
+pub(super) fn failure(error: AdminError) -> Failure {
+    let code = match error {
+        AdminError::NoSuchTenant(_) => FailureCode::NoSuchTenant,
+        AdminError::NoSuchSession(_) => FailureCode::NoSuchSession,
+        AdminError::DefaultNeeded | AdminError::Config(_) => FailureCode::BadConfig,
+    };
+    Failure { code, text: error.to_string() }
+}
+
+fn fault_view(fault: &proto::message::Fault) -> admin::Fault {
+    admin::Fault {
+        kind: fault.kind.word().to_owned(),
+        queue: fault.queue.0,
+        packet: fault.packet,
+        address: fault.address.0,
+        pc: fault.pc.0,
+        kernel: fault.kernel.as_str().to_owned(),
+    }
+}
+
+fn phase_word(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Starting => "starting",
+        Phase::Running => "running",
+        Phase::Ending => "ending",
+    }
+}

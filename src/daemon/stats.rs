@@ -1,0 +1,370 @@
+//! What is remembered of what happened: distributions, counts, and the sessions that ended last.
+//!
+//! Promise: bounded, whoever does what: per tenant of the configuration some counters and distributions, and [`ENDED_MAX`] sessions. A
+//! sum of a switch's parts is the sum of its totals, exactly.
+//!
+//! The broker's own times go into HDR histograms with three significant digits. What workers measure lies in their gates in buckets of
+//! at most 0.8 % ([`proto::histogram`]); it is read when somebody asks, and once more when a session ends.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use broker::{Event, SwitchParts};
+use hdrhistogram::Histogram;
+use proto::histogram::{BUCKETS, HIGHEST, bounds_of};
+use proto::message::Fault;
+use proto::{Instant, Nanos, SessionId, TenantName};
+
+use crate::admin::{self, Counters, Distribution, Switches};
+use crate::config::values::Name;
+
+/// How many ended sessions are remembered.
+pub(super) const ENDED_MAX: usize = 64;
+
+/// Times the broker measured.
+#[derive(Debug)]
+pub(super) struct Times {
+    histogram: Option<Histogram<u64>>,
+    sum: u64,
+}
+
+impl Times {
+    fn new() -> Self {
+        // PANIC free: three digits from one nanosecond on are what the crate accepts; without a histogram nothing is recorded.
+        Self { histogram: Histogram::new(3).ok(), sum: 0 }
+    }
+
+    fn record(&mut self, time: Nanos) {
+        if let Some(histogram) = &mut self.histogram {
+            self.sum = self.sum.saturating_add(time.0);
+            // It grows by itself; 73 minutes are more than anything measured here takes.
+            histogram.saturating_record(time.0.min(HIGHEST.0));
+        }
+    }
+
+    fn distribution(&self) -> Distribution {
+        let Some(histogram) = self.histogram.as_ref().filter(|h| !h.is_empty()) else { return Distribution::default() };
+        Distribution {
+            count: histogram.len(),
+            sum_ns: self.sum,
+            min_ns: histogram.min(),
+            p50_ns: histogram.value_at_quantile(0.5),
+            p99_ns: histogram.value_at_quantile(0.99),
+            p999_ns: histogram.value_at_quantile(0.999),
+            max_ns: histogram.max(),
+        }
+    }
+}
+
+/// Times a worker measured: how many fell into each bucket.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Buckets(Vec<u64>);
+
+impl Buckets {
+    /// Reads all buckets.
+    pub(super) fn read(bucket: impl Fn(usize) -> u64) -> Self {
+        Self((0..BUCKETS).map(bucket).collect())
+    }
+
+    fn add(&mut self, more: &Self) {
+        self.0.resize(BUCKETS, 0);
+        for (sum, more) in self.0.iter_mut().zip(&more.0) {
+            *sum = sum.saturating_add(*more);
+        }
+    }
+
+    /// Returns the distribution, with the upper bound of a bucket for all in it.
+    pub(super) fn distribution(&self) -> Distribution {
+        let mut filled = self.0.iter().enumerate().filter(|(_, n)| **n > 0).map(|(i, n)| (bounds_of(i), *n));
+        let Some(((lowest, _), _)) = filled.clone().next() else { return Distribution::default() };
+        let (mut count, mut sum, mut highest) = (0u64, 0u64, 0);
+        for ((_, high), n) in filled.clone() {
+            count = count.saturating_add(n);
+            sum = sum.saturating_add(n.saturating_mul(high.0));
+            highest = high.0;
+        }
+        let mut seen = 0u64;
+        // Ranks only grow, so one walk finds all.
+        let mut at = 0;
+        let mut quantile = |per_mille: u128| {
+            let rank = (u128::from(count) * per_mille).div_ceil(1000);
+            while u128::from(seen) < rank {
+                let Some(((_, high), n)) = filled.next() else { break };
+                seen = seen.saturating_add(n);
+                at = high.0;
+            }
+            at
+        };
+        let (p50_ns, p99_ns, p999_ns) = (quantile(500), quantile(990), quantile(999));
+        Distribution { count, sum_ns: sum, min_ns: lowest.0, p50_ns, p99_ns, p999_ns, max_ns: highest }
+    }
+}
+
+/// What workers did.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Worked {
+    pub(super) counters: Counters,
+    pub(super) dispatch_latency: Buckets,
+    pub(super) lease_wait: Buckets,
+}
+
+impl Worked {
+    /// Adds what another worker did.
+    pub(super) fn add(&mut self, more: &Self) {
+        let (sum, more_counters) = (&mut self.counters, &more.counters);
+        for (sum, more) in [
+            (&mut sum.packets, more_counters.packets),
+            (&mut sum.dispatches, more_counters.dispatches),
+            (&mut sum.wave_instructions, more_counters.wave_instructions),
+            (&mut sum.busy_ns, more_counters.busy_ns),
+            (&mut sum.faults, more_counters.faults),
+            (&mut sum.parks, more_counters.parks),
+            (&mut sum.unparks, more_counters.unparks),
+            (&mut sum.bad_packets, more_counters.bad_packets),
+        ] {
+            *sum = sum.saturating_add(more);
+        }
+        self.dispatch_latency.add(&more.dispatch_latency);
+        self.lease_wait.add(&more.lease_wait);
+    }
+}
+
+/// What is remembered of one tenant.
+#[derive(Debug)]
+pub(super) struct TenantStats {
+    occupancy: Times,
+    /// What the workers of ended sessions did.
+    pub(super) past: Worked,
+    pub(super) denied: BTreeMap<String, u64>,
+    pub(super) ended: BTreeMap<String, u64>,
+    pub(super) reclaimed_charges: u64,
+    pub(super) reclaimed_bytes: u64,
+    pub(super) last_fault: Option<Fault>,
+}
+
+impl TenantStats {
+    fn new() -> Self {
+        Self {
+            occupancy: Times::new(),
+            past: Worked::default(),
+            denied: BTreeMap::new(),
+            ended: BTreeMap::new(),
+            reclaimed_charges: 0,
+            reclaimed_bytes: 0,
+            last_fault: None,
+        }
+    }
+
+    /// Returns the lengths of its leases.
+    pub(super) fn occupancy(&self) -> Distribution {
+        self.occupancy.distribution()
+    }
+}
+
+/// Switches of one kind.
+#[derive(Debug)]
+struct SwitchTimes {
+    stop: Times,
+    grant: Times,
+    start: Times,
+    total: Times,
+    saved_bytes: u64,
+}
+
+impl SwitchTimes {
+    fn new() -> Self {
+        let [stop, grant, start, total] = [(); 4].map(|()| Times::new());
+        Self { stop, grant, start, total, saved_bytes: 0 }
+    }
+
+    fn record(&mut self, parts: &SwitchParts, saved: u64) {
+        self.stop.record(parts.stop);
+        self.grant.record(parts.grant);
+        self.start.record(parts.start);
+        self.total.record(parts.total());
+        self.saved_bytes = self.saved_bytes.saturating_add(saved);
+    }
+
+    fn view(&self) -> Switches {
+        Switches {
+            stop: self.stop.distribution(),
+            grant: self.grant.distribution(),
+            start: self.start.distribution(),
+            total: self.total.distribution(),
+            saved_bytes: self.saved_bytes,
+        }
+    }
+}
+
+/// A session that has ended, with the time of its end.
+#[derive(Debug)]
+struct EndedAt {
+    at: Instant,
+    session: admin::Ended,
+}
+
+/// Everything remembered.
+#[derive(Debug)]
+pub(super) struct Stats {
+    tenants: BTreeMap<TenantName, TenantStats>,
+    between_tenants: SwitchTimes,
+    within_tenant: SwitchTimes,
+    ended: VecDeque<EndedAt>,
+    /// Process and program of the sessions there are.
+    who: BTreeMap<SessionId, (u32, String)>,
+    pub(super) refused: BTreeMap<String, u64>,
+    pub(super) workers_killed: u64,
+    pub(super) worker_violations: u64,
+}
+
+impl Stats {
+    pub(super) fn new() -> Self {
+        Self {
+            tenants: BTreeMap::new(),
+            between_tenants: SwitchTimes::new(),
+            within_tenant: SwitchTimes::new(),
+            ended: VecDeque::new(),
+            who: BTreeMap::new(),
+            refused: BTreeMap::new(),
+            workers_killed: 0,
+            worker_violations: 0,
+        }
+    }
+
+    /// Notes whose session it is.
+    pub(super) fn begin(&mut self, session: SessionId, pid: u32, command: String) {
+        self.who.insert(session, (pid, command));
+    }
+
+    /// Returns what is remembered of a tenant.
+    pub(super) fn tenant(&mut self, name: TenantName) -> &mut TenantStats {
+        self.tenants.entry(name).or_insert_with(TenantStats::new)
+    }
+
+    /// Forgets tenants that `stays` does not want.
+    pub(super) fn retain_tenants(&mut self, stays: impl Fn(&TenantName) -> bool) {
+        self.tenants.retain(|name, _| stays(name));
+    }
+
+    /// Returns the switches between sessions of different tenants, and those within one.
+    pub(super) fn switches(&self) -> (Switches, Switches) {
+        (self.between_tenants.view(), self.within_tenant.view())
+    }
+
+    /// Returns the sessions that ended last, latest first.
+    pub(super) fn ended(&self, now: Instant) -> Vec<admin::Ended> {
+        let view = |e: &EndedAt| admin::Ended { ago_ns: now.since(e.at).0, ..e.session.clone() };
+        self.ended.iter().rev().map(view).collect()
+    }
+
+    /// Takes note of an event.
+    pub(super) fn note(&mut self, now: Instant, event: &Event) {
+        match event {
+            Event::Switched { same_tenant, parts, saved, .. } => {
+                let kind = if *same_tenant { &mut self.within_tenant } else { &mut self.between_tenants };
+                kind.record(parts, saved.0);
+            }
+            Event::LeaseEnded { tenant, occupancy, .. } => self.tenant(*tenant).occupancy.record(*occupancy),
+            Event::Denied { tenant, denied, .. } => {
+                *self.tenant(*tenant).denied.entry(denied.code.word().to_owned()).or_default() += 1;
+            }
+            Event::Faulted { tenant, fault, .. } => self.tenant(*tenant).last_fault = Some(fault.clone()),
+            Event::Refused { code, .. } => *self.refused.entry(code.word().to_owned()).or_default() += 1,
+            Event::WorkerKilled { .. } => self.workers_killed += 1,
+            Event::WorkerViolation { .. } => self.worker_violations += 1,
+            Event::Ended { session, tenant, reason, signal, charges_reclaimed, bytes_reclaimed } => {
+                let (pid, command) = self.who.remove(session).unwrap_or_default();
+                let charges = *charges_reclaimed as u64;
+                let stats = self.tenant(*tenant);
+                *stats.ended.entry(reason.word().to_owned()).or_default() += 1;
+                stats.reclaimed_charges += charges;
+                stats.reclaimed_bytes = stats.reclaimed_bytes.saturating_add(bytes_reclaimed.0);
+                if self.ended.len() == ENDED_MAX {
+                    self.ended.pop_front();
+                }
+                let session = admin::Ended {
+                    session: session.0,
+                    tenant: Name(*tenant),
+                    pid,
+                    command,
+                    reason: reason.word().to_owned(),
+                    signal: *signal,
+                    ago_ns: 0,
+                    reclaimed_charges: charges,
+                    reclaimed_bytes: bytes_reclaimed.0,
+                };
+                self.ended.push_back(EndedAt { at: now, session });
+            }
+            Event::Admitted { .. } | Event::Ready { .. } | Event::ConfigChanged => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proto::Bytes;
+    use proto::histogram::bucket_of;
+    use proto::message::EndReason;
+
+    use super::*;
+
+    fn name(name: &str) -> TenantName {
+        TenantName::new(name).unwrap()
+    }
+
+    #[test]
+    fn the_parts_of_switches_sum_to_the_total() {
+        let mut stats = Stats::new();
+        for i in 0..1000 {
+            let parts = SwitchParts { stop: Nanos(i * 17), grant: Nanos(i % 7), start: Nanos(900 + i) };
+            let (from, to) = (SessionId(1), SessionId(2));
+            stats.note(Instant(i), &Event::Switched { from, to, same_tenant: i % 2 == 0, parts, saved: Bytes(8) });
+        }
+        let (between, within) = stats.switches();
+        for switches in [between, within] {
+            let Switches { stop, grant, start, total, saved_bytes } = switches;
+            assert_eq!((stop.count, total.count, saved_bytes), (500, 500, 4000));
+            assert_eq!(stop.sum_ns + grant.sum_ns + start.sum_ns, total.sum_ns);
+            assert!(total.p50_ns <= total.p99_ns && total.p99_ns <= total.max_ns && total.min_ns > 0);
+        }
+    }
+
+    #[test]
+    fn buckets_give_the_distribution_within_their_width() {
+        let mut counts = vec![0; BUCKETS];
+        for value in 1..=10_000u64 {
+            counts[bucket_of(Nanos(value * 100))] += 1;
+        }
+        let one = Buckets::read(|i| counts[i]);
+        let mut both = Buckets::default();
+        both.add(&one);
+        both.add(&one);
+        for (buckets, count) in [(one, 10_000), (both, 20_000)] {
+            let d = buckets.distribution();
+            assert_eq!((d.count, d.min_ns), (count, 100));
+            let exact = [(d.p50_ns, 500_000), (d.p99_ns, 990_000), (d.p999_ns, 999_000), (d.max_ns, 1_000_000)];
+            for (got, exact) in exact {
+                assert!(got >= exact && (got - exact) * 128 <= exact, "{got} for {exact}");
+            }
+        }
+        assert_eq!(Buckets::default().distribution(), Distribution::default());
+    }
+
+    #[test]
+    fn only_the_last_ended_sessions_are_remembered() {
+        let mut stats = Stats::new();
+        for i in 1..=ENDED_MAX as u64 + 10 {
+            stats.begin(SessionId(i), i as u32, format!("program {i}"));
+            let (session, tenant, reason) = (SessionId(i), name("red"), EndReason::Killed);
+            let (charges_reclaimed, bytes_reclaimed) = (1, Bytes(4096));
+            let ended = Event::Ended { session, tenant, reason, signal: 9, charges_reclaimed, bytes_reclaimed };
+            stats.note(Instant(i), &ended);
+        }
+        let ended = stats.ended(Instant(1000));
+        assert_eq!((ended.len(), ended[0].session, ended[0].ago_ns), (ENDED_MAX, 74, 1000 - 74));
+        assert_eq!((ended[0].command.as_str(), stats.who.len()), ("program 74", 0));
+        let red = stats.tenant(name("red"));
+        assert_eq!((red.ended["killed"], red.reclaimed_bytes), (74, 74 * 4096));
+        stats.retain_tenants(|_| false);
+        assert!(stats.tenants.is_empty());
+    }
+}

@@ -1,0 +1,52 @@
+//! What a tenant is told about its device.
+
+use crate::device::{DeviceFacts, Preemption};
+use gcn::arch::{Arch, LANES};
+use gcn::hardware::{LDS_BYTES, SIMDS, WAVE_SLOTS};
+use proto::limits::RING_SLOTS_MAX;
+use proto::message::worker::SessionLimits;
+use proto::message::{self, ArenaRule, Capability};
+use proto::text::Text;
+use proto::{Bytes, DeviceAddress};
+
+/// Lowest address a tenant may choose: no program has anything below it that it could share.
+pub(super) const ARENA_LOWEST: u64 = 1 << 16;
+/// Longest arena: user addresses of x86-64.
+pub(super) const ARENA_BYTES_MAX: u64 = 1 << 46;
+
+/// Returns the device as a tenant with these limits sees it.
+pub(super) fn of(device: &DeviceFacts, limits: &SessionLimits) -> message::DeviceFacts {
+    let (name, isa, clock_mhz) = match Arch::from_name(&device.target) {
+        Some(Arch::Gfx90a) => ("Wavegate software MI210", "amdgcn-amd-amdhsa--gfx90a:sramecc+:xnack-", 1_700),
+        Some(Arch::Gfx942) => ("Wavegate software MI300X", "amdgcn-amd-amdhsa--gfx942:sramecc+:xnack-", 2_100),
+        None => (device.name.as_str(), device.target.as_str(), 0),
+    };
+    message::DeviceFacts {
+        name: Text::truncated(name),
+        isa: Text::truncated(isa),
+        uuid: fnv1a(device.name.as_bytes()),
+        compute_units: device.compute_units,
+        simds_per_cu: SIMDS as u32,
+        waves_per_cu: WAVE_SLOTS as u32,
+        wave_size: LANES as u32,
+        lds_bytes: LDS_BYTES as u32,
+        clock_mhz,
+        vram: Bytes(limits.vram.0.min(device.vram_bytes)),
+        host_memory: limits.host_memory,
+        queues: limits.queues,
+        ring_slots_max: RING_SLOTS_MAX,
+        arena: ArenaRule::Tenant,
+        vram_mappable: 1,
+        arena_lowest: DeviceAddress(ARENA_LOWEST),
+        arena_bytes_max: Bytes(ARENA_BYTES_MAX),
+        capability: match device.preemption {
+            Preemption::Suspend => Capability::Suspend,
+            Preemption::Drain | Preemption::Kill => Capability::Drain,
+        },
+    }
+}
+
+/// A number that stays the same for the same name (Fowler, Noll, Vo: FNV-1a, 64 bits).
+fn fnv1a(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, &b| (hash ^ u64::from(b)).wrapping_mul(0x0000_0100_0000_01b3))
+}

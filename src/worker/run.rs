@@ -1,0 +1,301 @@
+//! The thread that owns the device: waits for work, asks for the lease, runs, parks, gives the lease back.
+//!
+//! ```text
+//!   idle ──announce──► runnable ──(granted)──► leased ──drained──► parked
+//!     ▲                   ▲                    │    ▲                │  │
+//!     └────drained────────┴────gives back──────┘    └────unpark──────┘  └──(taken)──► idle
+//! ```
+//!
+//! Promises:
+//! - the device's compute units are touched only between a grant and giving the lease back;
+//! - a drained holder parks, and runs again by one compare-and-swap; nobody else is asked or woken;
+//! - every lease has a report: what happened when, stored before the word says that the lease is over;
+//! - commands are done between two runs, with or without the lease.
+
+use super::lease::{Begin, Face, Flight, Hooks, Scratch, Why, runaway};
+use super::shared::{Command, Shared};
+use super::wake;
+use crate::clock::now_ns;
+use crate::device::{Device, QueueHandle, RunEnd};
+use proto::gate::{GateLayout, LeaseState, Level, Scrub, StopReason};
+use proto::message::EndReason;
+use proto::queue::QueueLayout;
+use proto::range::RingSlots;
+use proto::{LeaseGeneration, QueueId};
+use std::sync::{Arc, Mutex, PoisonError};
+use sys::clock::Deadline;
+use sys::event::EventFd;
+
+/// See the module.
+pub(super) struct Runner {
+    device: Box<dyn Device>,
+    shared: Arc<Shared>,
+    /// Wakes the broker.
+    bell: EventFd,
+    /// Whether what other tenants left on the compute units is wiped.
+    scrub: bool,
+    queues: Vec<Face>,
+    flight: Mutex<Flight>,
+    scratch: Scratch,
+    lease: Option<LeaseGeneration>,
+    /// The first instruction of the lease has run.
+    started: bool,
+    suspended: bool,
+    /// Since when a lease is waited for.
+    waiting_since: u64,
+    /// When work was seen while the lease was held.
+    noticed: u64,
+    parked_at: u64,
+    parked_total: u64,
+}
+
+impl Runner {
+    pub(super) fn new(device: Box<dyn Device>, shared: Arc<Shared>, bell: EventFd, scrub: bool) -> Runner {
+        Runner {
+            device,
+            shared,
+            bell,
+            scrub,
+            queues: Vec::new(),
+            flight: Mutex::default(),
+            scratch: Mutex::default(),
+            lease: None,
+            started: false,
+            suspended: false,
+            waiting_since: 0,
+            noticed: 0,
+            parked_at: 0,
+            parked_total: 0,
+        }
+    }
+
+    /// Runs until the session ends; by then the lease has been given back.
+    pub(super) fn run(mut self) {
+        while !self.shared.is_ending() {
+            if self.shared.run_thread_is_called() {
+                self.shared.take_call();
+                self.do_commands();
+                continue;
+            }
+            match self.shared.gate.state() {
+                Some(LeaseState::Idle) => self.idle(),
+                Some(LeaseState::Runnable) => self.wait_for_lease(),
+                Some(LeaseState::Leased) => self.turn(),
+                Some(LeaseState::Parked) => self.parked(),
+                // The order that says why is on its way.
+                Some(LeaseState::Stopping) => self.wait(|_| false),
+                None => self.shared.end(EndReason::BrokerDied, "the gate holds a word that means nothing"),
+            }
+        }
+        if self.lease.is_some() {
+            self.give_back(StopReason::Ending, now_ns(), false);
+        }
+        self.shared.close_commands();
+    }
+
+    /// Sleeps until `ready`, or the thread is called.
+    fn wait(&self, ready: impl Fn(&Self) -> bool) {
+        let words = [self.shared.gate.wake(), self.shared.doorbell()];
+        wake::wait_until(words, Deadline::NEVER, || self.shared.run_thread_is_called() || ready(self));
+    }
+
+    fn ring_broker(&self) {
+        // Fails only on a descriptor that is none; a broker that is gone is noticed elsewhere.
+        let _ = self.bell.signal();
+    }
+
+    fn flight(&self) -> std::sync::MutexGuard<'_, Flight> {
+        self.flight.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    // Without the lease.
+
+    fn idle(&mut self) {
+        self.lease = None;
+        if !self.device.runnable() {
+            return self.wait(|this| this.device.runnable());
+        }
+        self.waiting_since = now_ns();
+        // Fails when the session is being stopped.
+        if self.shared.gate.announce().is_ok() {
+            self.ring_broker();
+        }
+    }
+
+    fn wait_for_lease(&mut self) {
+        self.lease = None;
+        if self.device.runnable() {
+            return self.wait(|this| this.shared.gate.state() != Some(LeaseState::Runnable));
+        }
+        // Its queue is gone. Fails when the lease came in the meantime.
+        let _ = self.shared.gate.withdraw();
+    }
+
+    // With it.
+
+    fn begin_lease(&mut self, generation: LeaseGeneration) {
+        let gate = &self.shared.gate;
+        gate.begin_report(generation);
+        self.lease = Some(generation);
+        self.started = false;
+        self.parked_total = 0;
+        if self.scrub && gate.scrub() != Scrub::NONE {
+            let begun = now_ns();
+            self.device.scrub();
+            gate.put(GateLayout::SCRUB_TIME, now_ns().saturating_sub(begun));
+        }
+        if std::mem::take(&mut self.suspended) {
+            let begun = now_ns();
+            self.device.resume();
+            gate.put(GateLayout::RESUME_TIME, now_ns().saturating_sub(begun));
+        }
+    }
+
+    /// Runs once.
+    fn turn(&mut self) {
+        let generation = self.shared.gate.word().generation();
+        if self.lease != Some(generation) {
+            self.begin_lease(generation);
+        }
+        let gate = &self.shared.gate;
+        let now = now_ns();
+        let begin = Begin {
+            generation,
+            now,
+            noticed: std::mem::take(&mut self.noticed),
+            waiting_since: if self.started { 0 } else { self.waiting_since },
+            started: self.started,
+        };
+        let hooks = Hooks::new(&self.shared, &self.queues, &self.flight, &self.scratch, &begin);
+        let report = self.device.run(&hooks);
+        let ended = now_ns();
+        let ((why, seen), failed, started) = (hooks.stopped(), hooks.has_failed(), hooks.has_started());
+        self.flight().end_run(ended);
+        if report.instructions > 0 {
+            gate.add(GateLayout::WAVE_INSTRUCTIONS, report.instructions);
+            gate.add(GateLayout::BUSY_TIME, ended.saturating_sub(now));
+        }
+        if !started && report.end == RunEnd::Drained {
+            // Nothing but packets without instructions: the switch is over all the same.
+            gate.put(GateLayout::FIRST_INSTRUCTION_AT, now);
+        }
+        self.started |= started || report.end == RunEnd::Drained;
+        self.queues.iter().for_each(Face::ring_room);
+        match (report.end, why) {
+            (RunEnd::Drained, _) => self.drained(generation, failed),
+            (RunEnd::Stopped, Why::Preempted) => self.give_back(StopReason::Preempted, seen, true),
+            (RunEnd::Stopped, Why::SliceEnd) => self.give_back(StopReason::SliceEnd, seen, true),
+            (RunEnd::Stopped, Why::Runaway) => self.runaway(seen),
+            (RunEnd::Stopped, Why::Tick | Why::Called | Why::Nothing) => {}
+        }
+    }
+
+    /// Nothing is left to run: gives the lease back if somebody wants it, else parks it.
+    fn drained(&mut self, generation: LeaseGeneration, failed: bool) {
+        let reason = if failed { StopReason::Faulted } else { StopReason::Drained };
+        let wanted = |this: &Self| this.shared.gate.level(generation) >= Level::Yield;
+        if wanted(self) {
+            return self.give_back(reason, now_ns(), true);
+        }
+        self.parked_at = now_ns();
+        if self.shared.gate.park(self.parked_at).is_ok() {
+            self.shared.gate.add(GateLayout::PARKS, 1);
+            // A request written just before the parking was not for nothing: its writer has looked too early to take it.
+            if wanted(self) {
+                self.give_back(reason, now_ns(), true);
+            }
+        }
+    }
+
+    fn parked(&mut self) {
+        let Some(generation) = self.lease else { return };
+        let wanted = |this: &Self| this.shared.gate.level(generation) >= Level::Yield;
+        self.wait(|this| {
+            this.device.runnable() || this.shared.gate.state() != Some(LeaseState::Parked) || wanted(this)
+        });
+        if !self.device.runnable() {
+            if wanted(self) {
+                self.give_back(StopReason::Drained, now_ns(), true);
+            }
+            return;
+        }
+        let now = now_ns();
+        let gate = &self.shared.gate;
+        if gate.unpark().is_ok() {
+            self.parked_total += now.saturating_sub(self.parked_at);
+            gate.put(GateLayout::PARKED_TOTAL, self.parked_total);
+            gate.add(GateLayout::UNPARKS, 1);
+            self.noticed = now;
+        }
+    }
+
+    /// Takes the context off the device and gives the lease back. `go_on`: the session wants another if it has work.
+    fn give_back(&mut self, reason: StopReason, seen: u64, go_on: bool) {
+        // A holder whose device is empty has nothing to save and nothing to bring back.
+        let mut context = 0;
+        if !self.flight().is_empty() {
+            context = self.device.suspend().copied();
+            self.suspended = true;
+        }
+        let now = now_ns();
+        let gate = &self.shared.gate;
+        gate.end_report(reason, seen, now, context);
+        if let Some((_, _, ran)) = self.flight().oldest() {
+            gate.put(GateLayout::DISPATCH_RAN, ran);
+        }
+        let more = go_on && self.device.runnable();
+        // Fails when it was parked and the broker took it: then it is over just the same, and the broker knows.
+        if gate.release(more).is_ok() {
+            self.ring_broker();
+        }
+        self.waiting_since = now;
+        self.lease = None;
+    }
+
+    fn runaway(&mut self, seen: u64) {
+        let limit = self.shared.gate.max_dispatch().0;
+        let oldest = self.flight().oldest();
+        self.give_back(StopReason::Faulted, seen, false);
+        let Some((handle, packet, ran)) = oldest else { return };
+        if let Some(face) = self.queues.iter().find(|face| face.handle == handle) {
+            self.shared.gate.add(GateLayout::FAULTS, 1);
+            self.shared.fault(runaway(&self.shared, face, packet));
+        }
+        let ms = |ns: u64| ns / 1_000_000;
+        let text = format!("a kernel ran for {} ms, the limit is {} ms", ms(ran), ms(limit));
+        self.shared.end(EndReason::Runaway, text);
+    }
+
+    // Commands.
+
+    fn do_commands(&mut self) {
+        while let Some(command) = self.shared.take_command() {
+            // Who asked may be gone by now; then nobody wants to know.
+            match command {
+                Command::CreateQueue { id, spec, memory, reply } => {
+                    let _ = reply.send(self.device.create_queue(spec).map(|handle| {
+                        // PANIC free: the slots were checked when the queue object was laid out.
+                        if let Some(slots) = RingSlots::new(spec.slots) {
+                            self.queues.push(Face { id, handle, memory, layout: QueueLayout::new(slots) });
+                        }
+                    }));
+                }
+                Command::DestroyQueue { id, reply } => {
+                    self.destroy_queue(id);
+                    let _ = reply.send(());
+                }
+                Command::SetUnits { mask, reply } => {
+                    let _ = reply.send(self.device.set_cu_mask(&mask));
+                }
+            }
+        }
+    }
+
+    fn destroy_queue(&mut self, id: QueueId) {
+        let Some(at) = self.queues.iter().position(|face| face.id == id) else { return };
+        let face = self.queues.remove(at);
+        let handle: QueueHandle = face.handle;
+        self.device.destroy_queue(handle);
+        self.flight().drop_queue(handle);
+    }
+}

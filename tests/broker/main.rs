@@ -1,0 +1,14 @@
+//! The broker as processes: `wavegate serve`, its workers, and tenants that use the client library.
+//!
+//! [`rig`] starts a private broker for each test and asks it how things are; `program` runs embedded kernels against their oracles.
+//! Nothing here sleeps for a time to pass: what a test waits for, it polls with a deadline.
+
+#[path = "../worker/program.rs"]
+mod program;
+mod rig;
+mod sessions;
+
+/// Where `program` looks for its deadline.
+mod stub {
+    pub(crate) use crate::rig::soon;
+}

@@ -1,0 +1,208 @@
+//! A program that is stopped, put aside and brought back ends as if nothing had happened, whoever used the compute units in between.
+//!
+//! The lease counts questions, not time, so on one host thread a stop falls on the same instruction in every run, and the device
+//! asks after every instruction if told to. In between, another tenant runs `canary_write` on the same compute units: it fills
+//! all registers and all LDS, and its own result shows that it did.
+
+use crate::rig::{Program, Random, Rig, soft};
+use gcn::aql::{KernelDispatch, Packet};
+use kernels::{Case, Ending, Target};
+use proptest::prelude::*;
+use wavegate::device::soft::ComputeUnits;
+use wavegate::device::{Device, RunEnd};
+
+const CUS: u32 = 2;
+
+/// Another tenant on the same compute units.
+struct Intruder {
+    rig: Rig,
+    case: Case,
+    addresses: Vec<u64>,
+    dispatch: KernelDispatch,
+    queue: crate::rig::Queue,
+    _program: Program,
+}
+
+impl Intruder {
+    fn new(target: Target, units: ComputeUnits) -> Intruder {
+        let mut rig = Rig::on(&soft(&format!("arch={target},cus={CUS}")), units);
+        let case = kernels::canary::write_case(CUS, 0x5eed_0000);
+        let program = rig.load(case.kernel);
+        let addresses = rig.place(&case);
+        let dispatch = rig.dispatch(&program, &case, &addresses);
+        let queue = rig.queue(64);
+        Intruder { rig, case, addresses, dispatch, queue, _program: program }
+    }
+
+    /// Overwrites everything.
+    fn intrude(&mut self) {
+        self.queue.put(&Packet::kernel(&self.dispatch, true, 0));
+        self.rig.run();
+        self.rig.check(&self.case, &self.addresses);
+    }
+}
+
+/// How a run went: all memory the program could write, and what was reported.
+#[derive(Debug, PartialEq)]
+struct Ended {
+    buffers: Vec<Vec<u8>>,
+    signal: i64,
+    fault: Option<String>,
+    instructions: u64,
+}
+
+/// Runs `case`; `stops` says after how many questions to stop each time, then it runs to its end.
+fn run(case: &Case, target: Target, threads: u32, look_every: u32, stops: &[u64]) -> (Ended, usize) {
+    let config = soft(&format!("arch={target},cus={CUS},threads={threads}"));
+    let units = ComputeUnits::private(CUS).expect("compute units");
+    let mut rig = Rig::on(&config, units.clone());
+    rig.device.set_look_every(look_every);
+    let mut queue = rig.queue(64);
+    let done = rig.signal(1);
+    let addresses = rig.submit(&mut queue, case, done.address());
+    let mut intruder = (!stops.is_empty()).then(|| Intruder::new(target, units));
+    let (mut instructions, mut stopped) = (0, 0);
+    for &questions in stops {
+        let report = rig.run_until(questions);
+        instructions += report.instructions;
+        if report.end == RunEnd::Drained {
+            break;
+        }
+        stopped += 1;
+        let resident = rig.device.context();
+        assert_eq!(rig.device.suspend(), resident);
+        intruder.as_mut().expect("made for stops").intrude();
+        if case.kernel == "canary" {
+            // It reads registers it never wrote, on compute units it had not begun to use.
+            rig.device.scrub();
+        }
+        assert_eq!(rig.device.resume(), resident);
+    }
+    instructions += rig.run().instructions;
+    assert_eq!(rig.device.context().waves, 0);
+    let fault = rig.faults().into_iter().next().map(|(_, fault)| fault.text);
+    (Ended { buffers: rig.results(case, &addresses), signal: done.value(), fault, instructions }, stopped)
+}
+
+/// Whether its wave-instructions are the same however waves take turns: not if work-groups wait for each other.
+fn counts_instructions(case: &Case) -> bool {
+    case.kernel != "flags"
+}
+
+/// Everything that ends, in small.
+fn case() -> impl Strategy<Value = Case> {
+    let ends: Vec<_> =
+        kernels::all().iter().filter(|k| k.small_case(0).ending != Ending::NeverEnds && k.name != "fault").collect();
+    (prop::sample::select(ends), 1..400u32, any::<u64>())
+        .prop_map(|(kernel, size, seed)| kernel.case(size.min(kernel.sizes.small), seed).expect("a size in range"))
+}
+
+fn target() -> impl Strategy<Value = Target> {
+    prop::sample::select(Target::ALL.to_vec())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, max_shrink_time: 60_000, ..ProptestConfig::default() })]
+
+    /// On one host thread waves take turns the same way with stops and without, but for whose turn is first after a stop. So
+    /// memory must be the same to the bit, tolerance or not.
+    #[test]
+    fn memory_is_bit_identical_to_an_unsuspended_run(
+        case in case(), target in target(), look_every in prop::sample::select(vec![1u32, 2, 7, 64, 256]),
+        stops in prop::collection::vec(0..600u64, 1..8)
+    ) {
+        let (plain, _) = run(&case, target, 1, 256, &[]);
+        let (suspended, _) = run(&case, target, 1, look_every, &stops);
+        prop_assert_eq!(&plain.buffers, &suspended.buffers, "{}", case.kernel);
+        prop_assert_eq!((plain.signal, &plain.fault), (suspended.signal, &suspended.fault));
+        if counts_instructions(&case) {
+            prop_assert_eq!(plain.instructions, suspended.instructions);
+        }
+        prop_assert!(case.check(&suspended.buffers).is_ok());
+    }
+
+    /// Two host threads race, so only the oracle can judge; every kernel's result is independent of the schedule.
+    #[test]
+    fn two_threads_pass_their_oracles_when_suspended(
+        case in case(), target in target(), stops in prop::collection::vec(0..60u64, 1..6)
+    ) {
+        let (suspended, _) = run(&case, target, 2, 16, &stops);
+        prop_assert_eq!(suspended.signal, 0);
+        let wrong = case.check(&suspended.buffers);
+        prop_assert!(wrong.is_ok(), "{:?}", wrong);
+    }
+}
+
+/// The finest there is: a stop after every single instruction of every wave, from the first to the last.
+#[test]
+fn a_stop_after_every_instruction_changes_nothing() {
+    for target in Target::ALL {
+        for (kernel, size) in [("vector_add", 100), ("call", 3), ("scratch", 1), ("histogram", 40), ("transpose", 5)] {
+            let case = kernels::find(kernel).expect("an embedded kernel").case(size, 7).expect("a size");
+            let (plain, _) = run(&case, target, 1, 256, &[]);
+            // The loop asks once before a pass and once after an instruction: one question, one instruction, a stop.
+            let at_every = vec![1; 600];
+            let (suspended, stopped) = run(&case, target, 1, 1, &at_every);
+            // Nobody asks after an instruction that ends a wave or brings it to a barrier.
+            let instructions = plain.instructions.min(600);
+            assert!(
+                stopped as u64 >= instructions * 8 / 10,
+                "{kernel}: {stopped} stops in {instructions} instructions"
+            );
+            assert_eq!(plain, suspended, "{kernel} on {target}");
+        }
+    }
+}
+
+/// A fault is found by the same instruction, lane and work-group, wherever the program was stopped before.
+#[test]
+fn a_fault_after_a_resume_is_the_same_fault() {
+    let case = kernels::find("fault").expect("an embedded kernel").small_case(3);
+    for target in Target::ALL {
+        let (plain, _) = run(&case, target, 1, 256, &[]);
+        assert!(plain.fault.is_some());
+        // The text names addresses, and those depend on nothing but the order of allocations.
+        let mut random = Random(5);
+        for _ in 0..8 {
+            let (suspended, _) = run(&case, target, 1, 1, &[random.below(6)]);
+            assert_eq!(plain, suspended);
+        }
+    }
+}
+
+/// The other half of the tests above: without `resume` doing its work they would fail.
+#[test]
+fn the_intruder_really_overwrites() {
+    let config = soft(&format!("arch=gfx90a,cus={CUS}"));
+    let units = ComputeUnits::private(CUS).expect("compute units");
+    let mut rig = Rig::on(&config, units.clone());
+    let mut queue = rig.queue(64);
+    let case = kernels::spin::case(8, 1000, 1);
+    let addresses = rig.submit(&mut queue, &case, 0);
+    assert_eq!(rig.run_until(10).end, RunEnd::Stopped);
+    // No suspend, no resume: what is resident is lost to the other tenant.
+    Intruder::new(rig.target, units).intrude();
+    rig.lease.stop_after(100_000);
+    rig.device.run(&rig.lease);
+    assert!(case.check(&rig.results(&case, &addresses)).is_err());
+}
+
+#[test]
+fn what_a_suspend_copies_is_what_is_resident() {
+    let mut rig = Rig::new("arch=gfx90a,cus=2");
+    let mut queue = rig.queue(64);
+    assert_eq!(rig.device.suspend().copied(), 0);
+    assert_eq!(rig.device.resume().copied(), 0);
+    rig.submit(&mut queue, &kernels::canary::write_case(2, 1 << 30), 0);
+    assert_eq!(rig.run_until(1).end, RunEnd::Stopped);
+    let resident = rig.device.context();
+    // Two full compute units: all 512 rows of four SIMDs, four waves' scalar registers, all LDS.
+    assert_eq!((resident.waves, resident.vgpr, resident.lds), (8, 2 * 512 * 1024, 2 * 64 * 1024));
+    assert_eq!(resident.sgpr, 8 * 128 * 4);
+    assert_eq!(rig.device.suspend(), resident);
+    assert_eq!(rig.device.suspend(), resident, "a second suspend keeps what the first one saved");
+    assert_eq!(rig.device.resume(), resident);
+    rig.run();
+    assert_eq!(rig.device.context().copied(), 0);
+    assert_eq!(rig.device.context_peak(), resident);
+}
