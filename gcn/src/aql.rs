@@ -128,7 +128,9 @@ pub struct Packet {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PacketError {
     /// A type that a kernel agent does not process.
-    #[error("packet type {kind}: a GPU queue takes kernel-dispatch (2), barrier-and (3), barrier-or (5) and vendor (0) packets")]
+    #[error(
+        "packet type {kind}: a GPU queue takes kernel-dispatch (2), barrier-and (3), barrier-or (5) and vendor (0) packets"
+    )]
     Type {
         /// The type.
         kind: u8,

@@ -118,7 +118,8 @@ pub trait Memory: Sync {
         let bytes = out.len().min(4) * 4;
         let mut buffer = [0u8; 16];
         for lane in active(lanes.mask) {
-            self.read(lanes.address[lane], &mut buffer[..bytes]).map_err(|fault| LaneFault { lane: lane as u8, fault })?;
+            self.read(lanes.address[lane], &mut buffer[..bytes])
+                .map_err(|fault| LaneFault { lane: lane as u8, fault })?;
             for (row, word) in out.iter_mut().zip(buffer.as_chunks::<4>().0) {
                 row[lane] = u32::from_le_bytes(*word);
             }

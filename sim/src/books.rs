@@ -1,7 +1,7 @@
 //! Counts on its own what sessions there are and what is pinned for them, and compares with the broker after every input.
 //!
 //! It sees what the world sees: inputs as they were sent and actions as they arrived. So it does not share a mistake of the
-//! broker, nor one that a dishonest [line](crate::line) makes.
+//! broker, nor one that a dishonest [line](mod@crate::line) makes.
 
 use std::collections::BTreeMap;
 

@@ -21,7 +21,7 @@
 //! | `world`, `worker` | playing it: programs, administrators, the shell, workers and their gates |
 //! | `books`, `meter` | the checkers: sessions and charges; who had the device |
 //! | [`broken`] | what they say |
-//! | [`line`] | where tests break a rule to see that a checker notices |
+//! | [`mod@line`] | where tests break a rule to see that a checker notices |
 //! | [`report`], [`trace`] | what came out |
 //! | `agenda`, [`random`] | time and chance |
 

@@ -130,8 +130,10 @@ impl Meter {
     pub(crate) fn pause(&mut self, now: Instant, tenant: &TenantName, paused: bool) {
         self.close_window(now);
         let Some(at) = self.place(tenant) else { return };
-        self.tenants[at].paused = paused;
-        self.tenants[at].waits_since = (!paused && self.tenants[at].backlog > 0).then_some(now);
+        if std::mem::replace(&mut self.tenants[at].paused, paused) != paused {
+            let has = self.holder.is_some_and(|(_, holder)| holder == at);
+            self.tenants[at].waits_since = (!paused && !has && self.tenants[at].backlog > 0).then_some(now);
+        }
         self.forget_pairs(at);
         self.renew_pairs(now);
         self.renew_free(now);

@@ -19,7 +19,7 @@ fn world(name: &str, seed: u64) -> Scenario {
 #[test]
 fn worlds_keep_their_promises() {
     for recipe in worlds::ALL {
-        for seed in 0..20 {
+        for seed in 0..16 {
             let run = crate::run_with_and_without(&recipe.scenario(seed));
             assert_eq!(run.failure(), None);
         }

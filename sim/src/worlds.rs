@@ -144,7 +144,7 @@ fn turnover() -> Appetite {
 }
 
 fn greedy(at_once: usize) -> Appetite {
-    Appetite::Greedy { bytes: Span { min: 0, max: GIB / 8 }, every: Span::micros(300, 3_000), at_once }
+    Appetite::Greedy { bytes: Span { min: 0, max: GIB / 8 }, every: Span::millis(1, 5), at_once }
 }
 
 fn calm(maker: &mut Maker) {
@@ -269,13 +269,13 @@ fn flood(maker: &mut Maker) {
             p.life = Some(Span::millis(1, 50));
             p.appetite = greedy(random.between(1, 80) as usize);
             p.habit = Habit::Idle;
-            p.vice = Vice::Chatters(Span::micros(20, 200));
+            p.vice = Vice::Chatters(Span::micros(50, 500));
         });
     }
     maker.program((who.0, who.1), |p, _| {
         p.attacker = true;
         p.first_at = Nanos::from_millis(20);
-        p.vice = Vice::Knocks(Span::micros(20, 200));
+        p.vice = Vice::Knocks(Span::micros(50, 500));
     });
 }
 

@@ -1,11 +1,11 @@
 //! A session's context: run it, stop it, put it aside, bring it back.
 
+use super::Host;
 use super::code::CodeCache;
 use super::cu::{ContextSize, Cu, PassEnd};
 use super::launch::Dispatch;
 use super::queue::{Launcher, Queue, QueueError, QueueId, QueueSpec, Scratch};
 use super::run::{Env, LOOK_EVERY};
-use super::Host;
 use crate::arch::Arch;
 use crate::exec::Tier;
 use crate::hardware::{CuHardware, WAVE_SLOTS};

@@ -45,7 +45,9 @@ pub enum LaunchError {
         items: u64,
     },
     /// The work-group needs more registers or wave slots than a compute unit has.
-    #[error("{waves} waves of {vgprs} vector registers do not fit a compute unit ({SIMDS} SIMDs of {SIMD_ROWS}, {WAVE_SLOTS} waves)")]
+    #[error(
+        "{waves} waves of {vgprs} vector registers do not fit a compute unit ({SIMDS} SIMDs of {SIMD_ROWS}, {WAVE_SLOTS} waves)"
+    )]
     Registers {
         /// Waves of the work-group.
         waves: u32,
@@ -65,7 +67,9 @@ pub enum LaunchError {
         bytes: u32,
     },
     /// No memory for scratch.
-    #[error("no memory for {bytes} bytes of scratch: raise the tenant's limit or run fewer work-items with less private memory")]
+    #[error(
+        "no memory for {bytes} bytes of scratch: raise the tenant's limit or run fewer work-items with less private memory"
+    )]
     OutOfScratch {
         /// Bytes of backing for the whole device.
         bytes: u64,
@@ -154,7 +158,8 @@ impl Dispatch {
         crate::exec::mode_supported(descriptor.initial_mode()).map_err(|what| LaunchError::Mode { what })?;
 
         let waves_per_group = (items as u32).div_ceil(LANES as u32);
-        let waves_per_simd = SIMD_ROWS as u32 / u32::from(descriptor.vgprs.next_multiple_of(ROW_GRANULE).max(ROW_GRANULE));
+        let waves_per_simd =
+            SIMD_ROWS as u32 / u32::from(descriptor.vgprs.next_multiple_of(ROW_GRANULE).max(ROW_GRANULE));
         if waves_per_group > waves_per_simd.min((WAVE_SLOTS / SIMDS) as u32) * SIMDS as u32 {
             return Err(LaunchError::Registers { waves: waves_per_group, vgprs: descriptor.vgprs });
         }
@@ -258,6 +263,8 @@ impl Dispatch {
 
     /// Returns the size of the work-group at `id`: smaller at the edges of a grid that is no multiple.
     pub(super) fn group_size(&self, id: [u32; 3]) -> [u32; 3] {
-        core::array::from_fn(|k| self.workgroup[k].min(self.grid[k].saturating_sub(id[k].saturating_mul(self.workgroup[k]))))
+        core::array::from_fn(|k| {
+            self.workgroup[k].min(self.grid[k].saturating_sub(id[k].saturating_mul(self.workgroup[k])))
+        })
     }
 }

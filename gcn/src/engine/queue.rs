@@ -295,16 +295,10 @@ impl Queue {
             }
             let progress = match &packet.body {
                 Body::Kernel(kernel) => {
-                    let launched = Dispatch::new(
-                        with.arch,
-                        with.mem,
-                        kernel,
-                        self.slot(number),
-                        self.spec.structure,
-                        number,
-                    )
-                    .and_then(|dispatch| with.scratch.assign(dispatch, with.host))
-                    .map_err(|error| QueueError::Launch { error, packet: number })?;
+                    let launched =
+                        Dispatch::new(with.arch, with.mem, kernel, self.slot(number), self.spec.structure, number)
+                            .and_then(|dispatch| with.scratch.assign(dispatch, with.host))
+                            .map_err(|error| QueueError::Launch { error, packet: number })?;
                     let Some(dispatch) = launched else {
                         self.pending = Some(packet);
                         return Ok(());
@@ -374,12 +368,7 @@ impl Queue {
 }
 
 /// Writes a completion signal's times, then decrements its value, then tells the host.
-fn decrement(
-    signal: u64,
-    times: Option<(u64, u64)>,
-    mem: &dyn Memory,
-    host: &dyn Host,
-) -> Result<(), MemoryFault> {
+fn decrement(signal: u64, times: Option<(u64, u64)>, mem: &dyn Memory, host: &dyn Host) -> Result<(), MemoryFault> {
     if signal == 0 {
         return Ok(());
     }

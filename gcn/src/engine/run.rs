@@ -38,11 +38,7 @@ pub(super) enum TurnEnd {
 }
 
 /// Runs `wave` for one turn. Returns why it ended and how many instructions were executed.
-pub(super) fn turn(
-    env: &Env<'_>,
-    wave: &mut Wave,
-    hw: &mut CuHardware,
-) -> (TurnEnd, u64) {
+pub(super) fn turn(env: &Env<'_>, wave: &mut Wave, hw: &mut CuHardware) -> (TurnEnd, u64) {
     let clock = || env.host.now();
     let mut cx = Cx {
         arch: env.arch,
@@ -69,7 +65,11 @@ pub(super) fn turn(
 }
 
 /// Executes up to [`Env::look_every`] instructions; returns the fuel left.
-fn steps(env: &Env<'_>, cx: &mut Cx<'_>, page: &mut Option<std::sync::Arc<super::code::CodePage>>) -> (Option<TurnEnd>, u32) {
+fn steps(
+    env: &Env<'_>,
+    cx: &mut Cx<'_>,
+    page: &mut Option<std::sync::Arc<super::code::CodePage>>,
+) -> (Option<TurnEnd>, u32) {
     let mut fuel = env.look_every;
     while fuel > 0 {
         if page.as_ref().and_then(|p| p.at(cx.w.pc)).is_none() {
@@ -87,7 +87,8 @@ fn steps(env: &Env<'_>, cx: &mut Cx<'_>, page: &mut Option<std::sync::Arc<super:
                 return (None, 0);
             }
             if inst.vgprs > cx.w.vgprs || inst.agprs > cx.w.agprs {
-                let kind = FaultKind::RegisterOutOfRange { mnemonic: inst.row().name, allocated: cx.w.vgprs + cx.w.agprs };
+                let kind =
+                    FaultKind::RegisterOutOfRange { mnemonic: inst.row().name, allocated: cx.w.vgprs + cx.w.agprs };
                 cx.fault(kind, None);
                 return (Some(TurnEnd::Fault), fuel);
             }

@@ -287,7 +287,11 @@ fn ends(words: &[u32], packets: &[[u8; PACKET_BYTES]]) -> Option<QueueError> {
     context.run(&mut hw, &mem, &host);
     let error = context.queue_error(queue).cloned();
     let told = host.failed.into_inner().unwrap();
-    assert_eq!(told, error.iter().map(|e| (queue, e.clone())).collect::<Vec<_>>(), "the host is told once, and the same");
+    assert_eq!(
+        told,
+        error.iter().map(|e| (queue, e.clone())).collect::<Vec<_>>(),
+        "the host is told once, and the same"
+    );
     if error.is_some() {
         assert_eq!(context.size().waves, 0);
         assert!(!context.runnable(&mem));
@@ -307,14 +311,14 @@ fn launch_errors_have_names() {
     for setup in [0, 4] {
         assert_eq!(launch(KernelDispatch { setup, ..good }), LaunchError::Dimensions { dimensions: 0 });
     }
-    assert_eq!(
-        launch(KernelDispatch { workgroup: [2000, 1, 1], ..good }),
-        LaunchError::WorkgroupItems { items: 2000 }
-    );
+    assert_eq!(launch(KernelDispatch { workgroup: [2000, 1, 1], ..good }), LaunchError::WorkgroupItems { items: 2000 });
     let grid = [0, 1, 1];
     assert_eq!(launch(KernelDispatch { grid, ..good }), LaunchError::EmptyGrid { grid, workgroup: [64, 1, 1] });
     assert_eq!(launch(KernelDispatch { group_segment_size: 65_537, ..good }), LaunchError::Lds { bytes: 65_537 });
-    assert_eq!(launch(KernelDispatch { private_segment_size: 131_073, ..good }), LaunchError::Private { bytes: 131_073 });
+    assert_eq!(
+        launch(KernelDispatch { private_segment_size: 131_073, ..good }),
+        LaunchError::Private { bytes: 131_073 }
+    );
     // This host has no scratch to give: 64 lanes of 4 bytes, a granule of 1 KiB, for each of 32 wave slots.
     assert_eq!(
         launch(KernelDispatch { private_segment_size: 4, ..good }),
@@ -330,11 +334,9 @@ fn launch_errors_have_names() {
 
 #[test]
 fn packet_errors_have_names() {
-    for (byte, error) in [
-        (4, PacketError::Type { kind: 4 }),
-        (7, PacketError::Type { kind: 7 }),
-        (255, PacketError::Type { kind: 255 }),
-    ] {
+    for (byte, error) in
+        [(4, PacketError::Type { kind: 4 }), (7, PacketError::Type { kind: 7 }), (255, PacketError::Type { kind: 255 })]
+    {
         let ended = ends(&[S_ENDPGM], &[Packet::barrier([0; 5], false, 0), [byte; PACKET_BYTES]]);
         assert_eq!(ended, Some(QueueError::Packet { error, packet: 1 }));
     }

@@ -385,11 +385,11 @@ impl Memory for AddressSpace {
     }
 
     fn store_release_u32(&self, address: u64, value: u32) -> Result<(), MemoryFault> {
-        self.with(address, 4, Access::Write, |m, at| Some(m.atomic_u32(at)?.store(value, Ordering::Release)))
+        self.with(address, 4, Access::Write, |m, at| m.atomic_u32(at).map(|word| word.store(value, Ordering::Release)))
     }
 
     fn store_release_u64(&self, address: u64, value: u64) -> Result<(), MemoryFault> {
-        self.with(address, 8, Access::Write, |m, at| Some(m.atomic_u64(at)?.store(value, Ordering::Release)))
+        self.with(address, 8, Access::Write, |m, at| m.atomic_u64(at).map(|word| word.store(value, Ordering::Release)))
     }
 
     fn gather(&self, lanes: Lanes<'_>, out: &mut [[u32; LANES]]) -> Result<(), LaneFault> {
