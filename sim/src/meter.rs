@@ -176,10 +176,12 @@ impl Meter {
             if changes {
                 self.close_window(now);
             }
+            // Whoever un-parks has the device already.
+            let has = self.holder.is_some_and(|(_, holder)| holder == tenant);
             let account = &mut self.tenants[tenant];
             account.backlog = after;
             if changes {
-                account.waits_since = (account.backlog > 0).then_some(now);
+                account.waits_since = (after > 0 && !has).then_some(now);
                 self.forget_pairs(tenant);
                 self.renew_pairs(now);
             }

@@ -71,7 +71,7 @@ fn list_kernels(json: bool) -> Result<ExitCode> {
     if json {
         println!("{}", serde_json::to_string_pretty(&lines)?);
     } else {
-        println!("{:<14} {:>22}  {}", "KERNEL", "DEFAULT SIZE", "WHAT IT DOES");
+        println!("{:<14} {:>22}  WHAT IT DOES", "KERNEL", "DEFAULT SIZE");
         for line in &lines {
             println!("{:<14} {:>22}  {}", line.name, format!("{} {}", line.default_size, line.size_unit), line.about);
         }
@@ -282,8 +282,8 @@ fn print_heading(facts: Option<&DeviceFacts>, args: &RunArgs) {
         println!("device   {} ({} tier, seed {}, best of {})", facts.name, SoftDevice::tier(), args.seed, args.repeat);
     }
     println!(
-        "{:<14} {:>9}  {:<9} {:>12} {:>12} {:>13} {:>9}  {:>10}  {}",
-        "KERNEL", "SIZE", "RESULT", "DISPATCH", "ROUND TRIP", "WAVE-INSTR", "M INSTR/S", "CONTEXT", "WORK"
+        "{:<14} {:>9}  {:<9} {:>12} {:>12} {:>13} {:>9}  {:>10}  WORK",
+        "KERNEL", "SIZE", "RESULT", "DISPATCH", "ROUND TRIP", "WAVE-INSTR", "M INSTR/S", "CONTEXT"
     );
 }
 

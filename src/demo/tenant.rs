@@ -152,7 +152,7 @@ fn saturate(client: &Client) -> Result<Summary> {
         let now = clock::now_ns();
         while now < stop && sent - done < IN_FLIGHT as u64 {
             let slot = (sent % IN_FLIGHT as u64) as usize;
-            signals[slot].store(1);
+            signals[slot].store(1)?;
             sent_at[slot] = clock::now_ns();
             work.send(&signals[slot])?;
             sent += 1;
@@ -198,7 +198,7 @@ fn interactive(client: &Client) -> Result<Summary> {
     while planned < stop {
         let early = planned.saturating_sub(clock::now_ns());
         std::thread::sleep(Duration::from_nanos(early));
-        done.store(1);
+        done.store(1)?;
         work.send(&done)?;
         work.queue.wait(&done, Deadline::NEVER)?;
         to_ns = clock::now_ns();
