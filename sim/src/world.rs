@@ -3,7 +3,7 @@
 //! | file | subject |
 //! |---|---|
 //! | here | the loop, and what programs and administrators do |
-//! | [`shell`](self) in `shell.rs` | what the daemon's shell does: carries actions out, delivers what workers say |
+//! | `shell` | what the daemon's shell does: carries actions out, delivers what workers say |
 //!
 //! A message takes a while, and two senders' messages may overtake each other; those of one sender to one receiver do not. A
 //! ring is not a message: the gate is read when the broker gets around to it, and rings that come meanwhile are merged.

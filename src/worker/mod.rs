@@ -6,9 +6,9 @@
 //!
 //! | thread | waits for | does |
 //! |---|---|---|
-//! | main ([`tenant`]) | the tenant's socket | requests, faults told, the last word |
-//! | listener ([`link`]) | the broker's socket | orders, answers; never waits for the others |
-//! | runner ([`run`]) | work, the gate | everything with the device |
+//! | main (`tenant`) | the tenant's socket | requests, faults told, the last word |
+//! | listener (`link`) | the broker's socket | orders, answers; never waits for the others |
+//! | runner (`run`) | work, the gate | everything with the device |
 //!
 //! Promises:
 //! - nothing a tenant writes, into its socket or its memory, makes the worker panic, wait without end or touch anything that is not
