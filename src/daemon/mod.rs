@@ -12,7 +12,7 @@
 //! - nothing a tenant or a worker does makes the loop wait: every socket is non-blocking, every queue has a bound;
 //! - the daemon reads one packet of a tenant and never maps memory that a tenant can write;
 //! - when the daemon ends, in order or not, its workers end with it: they are children that die with this thread, so
-//!   [`Daemon::run`] must be called on a thread that lives as long as the process, which [`main`] does;
+//!   it must run on a thread that lives as long as the process, which [`main`] sees to;
 //! - shutdown in order tells every session, and removes the socket files.
 //!
 //! | module | subject |

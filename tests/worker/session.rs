@@ -80,24 +80,33 @@ fn a_lone_tenant_parks_and_comes_back_without_the_broker() {
 #[test]
 fn tenants_take_turns_in_the_middle_of_kernels_and_all_results_are_right() {
     let stub = Stub::new(Policy { slice: Duration::from_micros(500), ..Policy::default() });
+    // One that never has enough, so that the others always have somebody to take turns with.
+    let hog = stub.connect();
+    let queue = hog.queue(64).unwrap();
+    let code = load(&hog, "runaway");
+    let endless = Placed::new(&hog, &code, &queue, kernels::find("runaway").unwrap().small_case(1));
+    queue.dispatch(&endless.dispatch(&hog.signal(1).unwrap())).unwrap();
     std::thread::scope(|scope| {
-        for (name, size) in [("matmul", 64), ("nbody", 256), ("reduction", 20_000)] {
+        for (at, (name, size)) in [("matmul", 96), ("nbody", 512), ("reduction", 100_000)].into_iter().enumerate() {
             let client = stub.connect();
+            let stub = &stub;
             scope.spawn(move || {
                 let queue = client.queue(64).unwrap();
                 let code = load(&client, name);
                 let kernel = kernels::find(name).unwrap();
-                for seed in 0..4 {
-                    let case = kernel.case(size, seed).unwrap();
-                    let placed = Placed::new(&client, &code, &queue, case);
+                let mut seed = 0;
+                // Until it has been interrupted; before that nothing was tested.
+                eventually("it is interrupted", || {
+                    let placed = Placed::new(&client, &code, &queue, kernel.case(size, seed).unwrap());
                     run(&client, &queue, &placed).unwrap();
                     placed.check();
-                }
+                    seed += 1;
+                    (seed >= 4 && stub.with(at + 1, |s| s.suspended.0) > 0).then_some(())
+                });
             });
         }
     });
-    let suspended: u64 = stub.state().sessions.iter().map(|s| s.suspended.0).sum();
-    assert!(suspended > 0, "nobody was ever interrupted, so this has tested nothing");
+    assert!(stub.with(0, |s| s.suspended.0) > 0, "the hog was interrupted, too");
 }
 
 #[test]
