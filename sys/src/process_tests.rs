@@ -48,7 +48,7 @@ fn child_main() {
             variables.sort();
             say(&variables.join(","));
             say(&std::fs::read_link("/proc/self/fd/0").unwrap().to_string_lossy());
-            say(&std::fs::read_to_string("/proc/self/status").unwrap());
+            say(&std::fs::read_to_string("/proc/thread-self/status").unwrap());
             let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
             say(&format!("{:?}", (limit.current, limit.maximum)));
         }
