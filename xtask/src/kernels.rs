@@ -194,7 +194,8 @@ fn run(command: &mut Command) -> Result<String> {
     match command.output() {
         Ok(output) if output.status.success() => Ok(String::from_utf8_lossy(&output.stdout).into_owned()),
         Ok(output) => bail!("{tool} failed ({}):\n{}", output.status, String::from_utf8_lossy(&output.stderr)),
-        Err(error) if error.kind() == ErrorKind::NotFound => bail!(
+        // A folder of the PATH that we may not look into makes "not found" a "permission denied".
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::PermissionDenied) => bail!(
             "`{tool}` is not installed, and the GPU programs are built with it\n\
              what next: install the Debian packages clang-19 and lld-19"
         ),
