@@ -446,8 +446,10 @@ impl Cx<'_> {
                 let (select, negate) = if half == 0 { (i.op_sel, i.neg) } else { (i.op_sel_hi, i.abs) };
                 let mut x = [[0u32; CHUNK]; N];
                 for (k, x) in x.iter_mut().enumerate() {
-                    let flip = u32::from(negate >> k & 1) << 31;
-                    *x = each(&dword(self.v, &from[k], usize::from(select >> k & 1), c), |v| v ^ flip);
+                    *x = dword(self.v, &from[k], usize::from(select >> k & 1), c);
+                    if negate >> k & 1 == 1 {
+                        *x = each(x, |v| v ^ 0x8000_0000);
+                    }
                 }
                 for (lane, out) in out.iter_mut().enumerate() {
                     *out = f(core::array::from_fn(|k| f32::from_bits(x[k][lane]))).to_bits();

@@ -23,6 +23,13 @@ impl Pattern {
     fn of(address: &Row, mask: u64, stride: u32) -> Pattern {
         let lane = mask.trailing_zeros() % LANES as u32;
         let first = address[lane as usize];
+        let mut different = 0;
+        for a in address {
+            different |= a ^ first;
+        }
+        if different == 0 {
+            return Pattern::Same(first);
+        }
         let base = first.wrapping_sub(lane * stride);
         let (mut same, mut consecutive) = (0, 0);
         for (lane, a) in address.iter().enumerate() {
