@@ -1,6 +1,7 @@
 //! The processes of the demo: the private broker and the tenants. Whatever happens, they are gone when their values are dropped.
 
 use super::wire::{Line, Progress, Role, Summary};
+use crate::admin::Status;
 use anyhow::{Context as _, Result, anyhow, bail};
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
@@ -71,7 +72,7 @@ impl PrivateBroker {
     }
 
     /// Returns what `wavegate status --json` says.
-    pub(super) fn status(&self) -> Result<serde_json::Value> {
+    pub(super) fn status(&self) -> Result<Status> {
         let output = Command::new(&self.program)
             .args(["status", "--json", "--admin-socket"])
             .arg(self.path("admin.sock"))
@@ -99,15 +100,15 @@ impl PrivateBroker {
     }
 
     /// Names what the broker still holds for tenants although all of them are gone.
-    fn left(&self, status: &serde_json::Value) -> Vec<String> {
+    fn left(&self, status: &Status) -> Vec<String> {
         let mut left = Vec::new();
-        if let Some(sessions) = status["sessions"].as_array().filter(|s| !s.is_empty()) {
-            left.push(format!("{} sessions", sessions.len()));
+        if !status.sessions.is_empty() {
+            left.push(format!("{} sessions", status.sessions.len()));
         }
-        for tenant in status["tenants"].as_array().into_iter().flatten() {
-            let used = tenant["vram_used"].as_u64().unwrap_or(0) + tenant["host_used"].as_u64().unwrap_or(0);
-            if used != 0 {
-                left.push(format!("{used} bytes of {}", tenant["name"]));
+        for tenant in &status.tenants {
+            let bytes = tenant.vram_used_bytes + tenant.host_memory_used_bytes;
+            if bytes != 0 || tenant.queues_used != 0 {
+                left.push(format!("{bytes} bytes and {} queues of {}", tenant.queues_used, tenant.name));
             }
         }
         let children = self.children();

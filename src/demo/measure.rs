@@ -85,7 +85,7 @@ pub(super) struct Measured {
     pub(super) alone: Summary,
     pub(super) shares: Vec<Share>,
     pub(super) summaries: Vec<(String, Summary)>,
-    pub(super) status: serde_json::Value,
+    pub(super) status: crate::admin::Status,
     pub(super) killed_at: u64,
     pub(super) victim_work: u64,
     pub(super) reclaimed: Result<Duration, String>,

@@ -3,6 +3,7 @@
 use super::cast::Actor;
 use super::measure::{Measured, Verdict, jain};
 use super::wire::Latency;
+use crate::admin::Switches;
 use anyhow::Result;
 use serde_json::Value;
 
@@ -35,7 +36,7 @@ pub(super) fn screen(m: &Measured, verdicts: &[Verdict]) {
             println!("{name:<12} {count:>9} {p50:>10} {p99:>10} {p999:>10} {max:>10}");
         }
     }
-    switch_cost(&m.status);
+    switch_cost(&m.status.switches_between_tenants);
 
     println!();
     for verdict in verdicts {
@@ -45,20 +46,18 @@ pub(super) fn screen(m: &Measured, verdicts: &[Verdict]) {
 }
 
 /// Prints the parts of a switch as the broker measured them.
-fn switch_cost(status: &Value) {
-    let Some(parts) = status["switch"].as_object() else { return };
-    println!("\nSwitch cost (software copy, not CWSR)");
+fn switch_cost(cost: &Switches) {
+    println!("\nSwitch between tenants (software copy, not CWSR)");
     println!("{:<34} {:>9} {:>10} {:>10} {:>10} {:>10}", "PART", "SWITCHES", "P50", "P99", "P99.9", "MAX");
-    for (name, part) in parts {
-        let ns = |key: &str| part[key].as_u64().map_or("-".to_owned(), time);
-        let count = part["count"].as_u64().unwrap_or(0);
-        println!(
-            "{name:<34} {count:>9} {:>10} {:>10} {:>10} {:>10}",
-            ns("p50_ns"),
-            ns("p99_ns"),
-            ns("p999_ns"),
-            ns("max_ns")
-        );
+    let parts = [
+        ("request to stopped", cost.stop),
+        ("stopped to granted", cost.grant),
+        ("granted to first instruction", cost.start),
+        ("all of it", cost.total),
+    ];
+    for (name, d) in parts {
+        let [p50, p99, p999, max] = [d.p50_ns, d.p99_ns, d.p999_ns, d.max_ns].map(time);
+        println!("{name:<34} {:>9} {p50:>10} {p99:>10} {p999:>10} {max:>10}", d.count);
     }
 }
 
