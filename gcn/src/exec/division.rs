@@ -5,9 +5,6 @@
 //! multiply-adds, finish with `v_div_fmas`, and let `v_div_fixup` deal with zeros, infinities and NaN. The ISA document's pseudo-code
 //! for the scale directions cannot be meant as printed (a denominator near the top of the range would overflow), so the
 //! directions here are those that make the sequence exact, and a test runs the whole sequence against IEEE division.
-//!
-//! Known deviation: a *subnormal* quotient can be off by one step in rare cases (2^-149 divided by the float with bits 872432494 is one), because it is rounded
-//! once to 24 bits and once to what a subnormal has. Normal quotients are exact.
 
 use super::numeric::{frexp_exp_f32, frexp_exp_f64, ldexp_f32, ldexp_f64};
 
@@ -56,7 +53,7 @@ macro_rules! division {
                 let rounded = $ldexp(fused, -$by);
                 let lost = fused - $ldexp(rounded, $by);
                 let left = a.mul_add(b, c - fused);
-                let half_way = lost != 0.0 && $ldexp(lost.abs(), 1 - $by) == <$float>::from_bits(1);
+                let half_way = lost.abs() == $ldexp(<$float>::from_bits(1), $by - 1);
                 if half_way && left != 0.0 { $ldexp(fused + lost.abs().copysign(left), -$by) } else { rounded }
             }
         }
