@@ -33,6 +33,26 @@ pub type SimdFile = [Row; SIMD_ROWS + OPERAND_ROWS];
 /// The scalar registers of one wave slot.
 pub type ScalarFile = [u32; SLOT_SGPRS];
 
+/// How far a compute unit was used since it was last clean.
+///
+/// A scrub that always cleared the whole unit cost 10 us each, and most of it cleared what nobody had written: a switch then took longer than
+/// a short kernel. Part of the hardware, because who scrubs is another session than who used it.
+#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Used {
+    /// By SIMD: rows below this one may be dirty, and if there are any, the operand rows.
+    rows: [u32; SIMDS],
+    /// Wave slots whose scalar registers may be dirty, a bit each.
+    slots: u32,
+    /// LDS bytes below this one may be dirty.
+    lds: u32,
+    /// Rounds the storage up to whole rows.
+    unused: [u32; 58],
+}
+
+const _: () = assert!(WAVE_SLOTS == 32, "the wave slots are one u32");
+const _: () = assert!(size_of::<Used>() == size_of::<Row>());
+
 /// The storage of one compute unit: 624 KiB of plain bytes.
 #[derive(FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
@@ -43,6 +63,7 @@ pub struct CuHardware {
     pub sgpr: [ScalarFile; WAVE_SLOTS],
     /// Local data share.
     pub lds: [u8; LDS_BYTES],
+    used: Used,
 }
 
 impl CuHardware {
@@ -55,8 +76,31 @@ impl CuHardware {
         <[CuHardware]>::new_box_zeroed_with_elems(count).expect("memory for the compute units")
     }
 
-    /// Clears everything a wave could have left behind.
+    /// Notes that a wave will use its slot, the rows of a SIMD below `row_end` and the LDS bytes below `lds_end`.
+    ///
+    /// Whoever lets a wave run calls this first: a worker that is killed in mid-air leaves marks that cover what it wrote.
+    pub(crate) fn use_up_to(&mut self, simd: usize, row_end: usize, slot: usize, lds_end: u32) {
+        let rows = &mut self.used.rows[simd % SIMDS];
+        *rows = (*rows).max(row_end as u32);
+        self.used.slots |= 1 << (slot % WAVE_SLOTS);
+        self.used.lds = self.used.lds.max(lds_end);
+    }
+
+    /// Clears everything a wave could have left behind: what was used since the last scrub.
     pub fn scrub(&mut self) {
-        self.as_mut_bytes().fill(0);
+        let used = std::mem::replace(&mut self.used, Used::new_zeroed());
+        for (file, rows) in self.vgpr.iter_mut().zip(used.rows) {
+            if rows > 0 {
+                let (registers, operands) = file.split_at_mut(SIMD_ROWS);
+                registers[..SIMD_ROWS.min(rows as usize)].as_mut_bytes().fill(0);
+                operands.as_mut_bytes().fill(0);
+            }
+        }
+        for (slot, registers) in self.sgpr.iter_mut().enumerate() {
+            if used.slots & 1 << slot != 0 {
+                registers.fill(0);
+            }
+        }
+        self.lds[..LDS_BYTES.min(used.lds as usize)].fill(0);
     }
 }

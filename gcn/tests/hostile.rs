@@ -7,6 +7,7 @@ use gcn::aql::{KernelDispatch, Packet};
 use gcn::arch::Arch;
 use gcn::engine::{Config, Context, Host, Outcome, QueueError, QueueId, QueueSpec};
 use gcn::hardware::CuHardware;
+use zerocopy::IntoBytes;
 use gcn::isa::{Encoding, ROWS};
 use gcn::memory::{FlatMemory, Memory};
 use proptest::prelude::*;
@@ -81,6 +82,7 @@ fn run(arch: Arch, words: &[u32], registers: &[u32]) -> (u64, u64) {
             *register = *value;
         }
     }
+    let before = hw.as_bytes().to_vec();
     let mut context = Context::new(Config { arch, cus: 2, threads: 1 }).unwrap();
     let queue = context.create_queue(QueueSpec { ring: RING, slots: 4, read_index: READ_INDEX, structure: BASE });
     let report = context.run(&mut hw, &mem, &Fuel(AtomicU32::new(2)));
@@ -88,6 +90,8 @@ fn run(arch: Arch, words: &[u32], registers: &[u32]) -> (u64, u64) {
     if report.outcome == Outcome::Stopped {
         context.suspend(&hw);
         hw.iter_mut().for_each(CuHardware::scrub);
+        let traces = hw.as_bytes().iter().zip(&before).filter(|(now, before)| **now != 0 && now != before).count();
+        assert_eq!(traces, 0, "bytes that the program changed and the scrub left");
         context.resume(&mut hw);
         executed += context.run(&mut hw, &mem, &Fuel(AtomicU32::new(4))).instructions;
     }

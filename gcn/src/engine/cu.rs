@@ -275,6 +275,10 @@ impl Cu {
         };
         for group in &self.groups {
             let from = group.lds_base as usize;
+            for wave in &group.waves {
+                let row_end = usize::from(wave.state.row_base + wave.rows);
+                hw.use_up_to(wave.simd, row_end, wave.slot, group.lds_base + group.dispatch.lds_bytes);
+            }
             let saved = take(group.dispatch.lds_bytes as usize);
             hw.lds[from..from + saved.len()].copy_from_slice(saved);
             for wave in group.waves.iter().filter(|w| w.status != Status::Ended) {

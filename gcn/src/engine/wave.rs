@@ -49,6 +49,7 @@ impl Wave {
         let k = &d.descriptor;
         let slot_of_device = u64::from(place.cu) * WAVE_SLOTS as u64 + place.slot as u64;
         let wave_offset = slot_of_device * d.scratch_stride;
+        hw.use_up_to(place.simd, usize::from(place.row_base + place.rows), place.slot, place.lds_base + d.lds_bytes);
         let s = &mut hw.sgpr[place.slot % WAVE_SLOTS];
 
         let mut next = 0;
