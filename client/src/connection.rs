@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 use std::os::fd::OwnedFd;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use proto::QueueId;
@@ -14,13 +14,14 @@ use proto::limits::{MAX_FDS, MAX_MESSAGE, REQUESTS_IN_FLIGHT_MAX};
 use proto::message::tenant::Goodbye;
 use proto::message::{EndReason, Fault, TenantAnswer, TenantRequest};
 use proto::signal::PoolLayout;
+use proto::wake::{RECHECK, SPIN_IN_A_ROW, WORTH_LOOKING};
 use proto::wire::Message;
 use proto::{Bytes, RequestId, Violation};
 use sys::mapping::Mapping;
 use sys::socket::{Channel, ReceiveError, SendError};
+use sys::wake::{self, Patience};
 
 use crate::error::{ClientError, End};
-use crate::wake;
 
 /// An answer, with the descriptor it brought.
 pub(crate) type Answer = (TenantAnswer, Option<OwnedFd>);
@@ -48,6 +49,8 @@ pub(crate) struct Connection {
     news: AtomicU32,
     /// Memory whose wake words somebody may sleep on: signal pools, and rooms of queues.
     sleepers: Mutex<Vec<Sleepers>>,
+    /// How long the last wait for a signal took. Threads share it: a guess that is wrong costs one wake-up, or some looks.
+    last_wait_ns: AtomicU64,
 }
 
 /// Where threads of this process may sleep.
@@ -70,6 +73,7 @@ impl Connection {
             faults: Mutex::default(),
             news: AtomicU32::new(0),
             sleepers: Mutex::default(),
+            last_wait_ns: AtomicU64::new(0),
         }
     }
 
@@ -102,6 +106,17 @@ impl Connection {
         let mut all = self.sleepers.lock().unwrap_or_else(PoisonError::into_inner);
         all.retain(|s| matches!(s, Sleepers::Pool(m) | Sleepers::Word(m, _) if m.strong_count() > 0));
         all.push(sleepers);
+    }
+
+    /// How to wait for something: who last waited long does not look first, but sleeps at once.
+    pub(crate) fn patience(&self) -> Patience {
+        let worth_it = self.last_wait_ns.load(Ordering::Relaxed) <= WORTH_LOOKING.0;
+        Patience { spin_ns: if worth_it { SPIN_IN_A_ROW.0 } else { 0 }, recheck_ns: RECHECK.0 }
+    }
+
+    /// Notes how long a wait took.
+    pub(crate) fn waited(&self, ns: u64) {
+        self.last_wait_ns.store(ns, Ordering::Relaxed);
     }
 
     /// Waits for the end.

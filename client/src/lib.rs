@@ -38,7 +38,6 @@ mod memory;
 mod queue;
 mod session;
 mod signal;
-mod wake;
 
 pub use code::{Code, Kernel, Symbol};
 pub use error::{ClientError, ConnectError, Denial, End, WaitError};

@@ -17,6 +17,7 @@ use sys::CallFailed;
 use sys::clock::Deadline;
 use sys::mapping::Mapping;
 use sys::memfd::MemFd;
+use sys::wake;
 use zerocopy::IntoBytes;
 
 use crate::code::Kernel;
@@ -25,7 +26,6 @@ use crate::error::ClientError;
 use crate::memory::{Buffer, map, place, wanted};
 use crate::session::{Client, Session};
 use crate::signal::Signal;
-use crate::wake;
 
 /// High half of the addresses at which kernels see LDS and scratch through flat instructions (the gfx9 driver's values).
 const SHARED_APERTURE_HI: u32 = 0x0001_0000;
@@ -235,7 +235,7 @@ impl Queue {
         if self.has_room(index) {
             return Ok(());
         }
-        let room = wake::wait(self.room(), Deadline::NEVER, || {
+        let room = wake::wait([self.room()], self.session.connection.patience(), Deadline::NEVER, || {
             if self.has_room(index) {
                 return Some(Ok(()));
             }

@@ -10,8 +10,9 @@ use proto::Bytes;
 use proto::limits::SIGNAL_POOLS_PER_SESSION_MAX;
 use proto::message::tenant::BufferKind;
 use proto::signal::{AmdSignal, PoolLayout, SIGNAL_BYTES, SignalField};
-use sys::clock::Deadline;
+use sys::clock::{Deadline, now_ns};
 use sys::mapping::Mapping;
+use sys::wake;
 use zerocopy::IntoBytes;
 
 use crate::connection::Sleepers;
@@ -19,7 +20,6 @@ use crate::error::{ClientError, WaitError};
 use crate::memory::RawBuffer;
 use crate::queue::Queue;
 use crate::session::{Client, Session};
-use crate::wake;
 
 /// Signals of one pool: five pages. HIP makes about 60.
 const POOL_SIGNALS: u32 = 256;
@@ -170,7 +170,8 @@ impl Signal {
         let connection = &self.session.connection;
         // Anything that happened before counts, so the first look is at all of it.
         let mut known = connection.news().wrapping_sub(1);
-        let answer = wake::wait(self.wake_word(), deadline, || {
+        let begun = now_ns();
+        let answer = wake::wait([self.wake_word()], connection.patience(), deadline, || {
             let value = self.load();
             if condition.holds(value, than) {
                 return Some(Ok(value));
@@ -186,6 +187,7 @@ impl Signal {
             let value = self.load();
             Some(if condition.holds(value, than) { Ok(value) } else { Err(error) })
         })?;
+        connection.waited(now_ns() - begun);
         answer.unwrap_or_else(|| Err(WaitError::TimedOut { value: self.load() }))
     }
 }

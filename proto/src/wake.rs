@@ -11,14 +11,25 @@
 //! visible, load) to be sequentially consistent, because each side writes one word and then reads the other's. The
 //! tests walk through every interleaving, also without the second look, which then fails.
 //!
+//! `sys::wake` is this on real memory; every process uses that. Here it is written down for models and for the tests of other
+//! implementations.
+//!
 //! The other side may write what it likes into the word. That costs it a wake or us a spurious one; whoever waits for a
 //! tenant re-checks every [`RECHECK`] anyway.
 
 use crate::ids::Nanos;
 
-/// How long to spin before sleeping: about a third of what waking a sleeper on another CPU costs (28 us were measured on a
+/// How long to look before sleeping: about a third of what waking a sleeper on another CPU costs (28 us were measured on a
 /// virtual machine with two), so spinning in vain never doubles the price.
 pub const SPIN: Nanos = Nanos::from_micros(10);
+
+/// Longest wait for a kernel after which it pays to look again before sleeping. Waking somebody costs the waker a system call and an interrupt of the other
+/// processor, which is 3 to 5 % of a kernel of 100 us on a virtual machine; a tenant that waits longer than this sleeps at once.
+pub const WORTH_LOOKING: Nanos = Nanos::from_micros(150);
+
+/// How long to look if the last answer came that soon. It is spent in vain once, at the end of a row of short kernels: the wait that sleeps after it is a
+/// long one.
+pub const SPIN_IN_A_ROW: Nanos = Nanos::from_micros(200);
 
 /// Longest sleep on a word that an untrusted process may have written to.
 pub const RECHECK: Nanos = Nanos::from_millis(100);

@@ -14,7 +14,7 @@ use proto::histogram::BUCKETS;
 use proto::{Bytes, Instant, LeaseGeneration, Nanos};
 use sys::mapping::{Access, Mapping};
 use sys::memfd::{MemFd, MemoryError};
-use sys::wake::WakeWord;
+use sys::wake;
 
 use super::stats::{Buckets, Worked};
 use crate::admin::Counters;
@@ -71,8 +71,8 @@ impl Gate {
     /// Wakes the worker if it sleeps.
     fn ring(&self) {
         // PANIC: the offset is inside of the object and a multiple of four.
-        let wake = self.memory.atomic_u32(GateLayout::WAKE).expect("the gate's wake word");
-        if let Err(error) = WakeWord::new(wake).bump() {
+        let word = self.memory.atomic_u32(GateLayout::WAKE).expect("the gate's wake word");
+        if let Err(error) = wake::ring(word) {
             tracing::error!(%error, "a worker could not be woken");
         }
     }

@@ -4,8 +4,7 @@
 //! loads; the clock is asked every [`QUESTIONS_PER_CLOCK`] times.
 
 use super::link::Charge;
-use super::shared::Shared;
-use super::wake;
+use super::shared::{Shared, wake};
 use crate::clock::now_ns;
 use crate::device::{DeviceFault, FaultClass, Lease, QueueHandle};
 use proto::gate::{GateLayout, Level};
@@ -36,7 +35,7 @@ impl Face {
     /// Wakes producers that wait for room.
     pub(super) fn ring_room(&self) {
         if let Some(word) = self.memory.atomic_u32(QueueLayout::ROOM_WAKE) {
-            wake::ring(word);
+            wake(word);
         }
     }
 }

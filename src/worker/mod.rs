@@ -27,7 +27,6 @@ mod pace;
 mod run;
 mod shared;
 mod tenant;
-mod wake;
 
 use crate::device::soft::{ComputeUnits, SoftConfig, SoftConfigError, SoftDevice};
 use crate::device::{Device, DeviceError};

@@ -14,7 +14,6 @@
 
 use super::lease::{Begin, Face, Flight, Hooks, Scratch, Why, runaway};
 use super::shared::{Command, Shared};
-use super::wake;
 use crate::clock::now_ns;
 use crate::device::{Device, QueueHandle, RunEnd};
 use proto::gate::{GateLayout, LeaseState, Level, Scrub, StopReason};
@@ -25,6 +24,11 @@ use proto::{LeaseGeneration, QueueId};
 use std::sync::{Arc, Mutex, PoisonError};
 use sys::clock::Deadline;
 use sys::event::EventFd;
+use sys::wake::{self, Patience};
+
+/// How the run thread waits.
+const PATIENCE: Patience =
+    Patience { spin_ns: proto::wake::SPIN.0, recheck_ns: proto::wake::RECHECK.0 };
 
 /// See the module.
 pub(super) struct Runner {
@@ -96,7 +100,11 @@ impl Runner {
     /// Sleeps until `ready`, or the thread is called.
     fn wait(&self, ready: impl Fn(&Self) -> bool) {
         let words = [self.shared.gate.wake(), self.shared.doorbell()];
-        wake::wait_until(words, Deadline::NEVER, || self.shared.run_thread_is_called() || ready(self));
+        let done = || (self.shared.run_thread_is_called() || ready(self)).then_some(());
+        if wake::wait(words, PATIENCE, Deadline::NEVER, done).is_err() {
+            // The kernel refuses to wait at all: then this is a loop that looks, which is slow and right.
+            std::thread::yield_now();
+        }
     }
 
     fn ring_broker(&self) {

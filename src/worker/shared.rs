@@ -2,7 +2,6 @@
 
 use super::gate::Gate;
 use super::link::Link;
-use super::wake;
 use crate::device::{CuMask, DeviceError, QueueSpec};
 use arc_swap::ArcSwap;
 use proto::message::{EndReason, Fault};
@@ -40,9 +39,15 @@ impl Pool {
 
     fn ring(&self, index: u32) {
         if let Some(word) = self.layout.wake(index).and_then(|at| self.memory.atomic_u32(at)) {
-            wake::ring(word);
+            wake(word);
         }
     }
+}
+
+/// Wakes whoever sleeps on `word`.
+pub(super) fn wake(word: &AtomicU32) {
+    // Fails only for addresses that are none; a sleeper looks again soon anyway.
+    let _ = sys::wake::ring(word);
 }
 
 #[derive(Default)]
@@ -115,7 +120,7 @@ impl Shared {
     pub(super) fn publish_end(&self, reason: EndReason) {
         if let (Some(end), Some(word)) = (self.page.atomic_u32(session::END), self.page.atomic_u32(session::END_WAKE)) {
             end.store(reason.number(), Ordering::SeqCst);
-            wake::ring(word);
+            wake(word);
         }
     }
 
@@ -123,7 +128,7 @@ impl Shared {
 
     fn call_run_thread(&self) {
         self.stop_running.store(true, Ordering::SeqCst);
-        wake::ring(self.gate.wake());
+        wake(self.gate.wake());
     }
 
     fn call_main_thread(&self) {

@@ -18,12 +18,6 @@ use rustix::thread::futex::{self, ClockId, Flags, Wait, WaitFlags, WaitvFlags};
 use crate::clock::{Deadline, now_ns};
 use crate::error::{CallFailed, During};
 
-/// How long to look at a word before sleeping on it, in nanoseconds.
-///
-/// On the 2-core reference machine a round trip between two processes costs 0.4 us when the other side is found spinning and
-/// 28 us when it has to be woken on another CPU, so spinning a little longer than the usual answer takes pays.
-pub const SPIN_NS: u64 = 10_000;
-
 /// At most this many words can be waited for at once (FUTEX_WAITV_MAX of linux/futex.h).
 pub const WORDS_MAX: usize = 128;
 
@@ -44,37 +38,6 @@ pub fn wait(word: &AtomicU32, expected: u32, deadline: Deadline) -> Result<Woken
     // WAIT_BITSET takes an absolute CLOCK_MONOTONIC time where plain WAIT takes a span.
     let until = deadline.absolute();
     woken(futex::wait_bitset(word, Flags::empty(), expected, until.as_ref(), NonZeroU32::MAX), "futex")
-}
-
-/// Looks at `word` for `spin_ns` nanoseconds, then sleeps like [`wait`].
-///
-/// Pair it with a waker that skips the wake call when nobody sleeps; [`crate::wake`] is that pair.
-pub fn spin_then_wait(word: &AtomicU32, expected: u32, spin_ns: u64, deadline: Deadline) -> Result<Woken, CallFailed> {
-    if spin_while(spin_ns, deadline, || word.load(Ordering::Acquire) == expected) {
-        wait(word, expected, deadline)
-    } else {
-        Ok(Woken::Look)
-    }
-}
-
-/// Spins while `unchanged`; returns whether it still is when the time is over.
-pub(crate) fn spin_while(spin_ns: u64, deadline: Deadline, unchanged: impl Fn() -> bool) -> bool {
-    if spin_ns == 0 {
-        return unchanged();
-    }
-    let end = now_ns().saturating_add(spin_ns).min(deadline.ns().unwrap_or(u64::MAX));
-    loop {
-        // The clock costs as much as some twenty looks, so it is asked only now and then.
-        for _ in 0..32 {
-            if !unchanged() {
-                return false;
-            }
-            std::hint::spin_loop();
-        }
-        if now_ns() >= end {
-            return true;
-        }
-    }
 }
 
 /// Sleeps while every word has the value beside it, until one of them is woken or the deadline passes.
@@ -164,7 +127,6 @@ mod tests {
     fn a_changed_word_does_not_sleep() {
         let word = AtomicU32::new(1);
         assert_eq!(wait(&word, 2, Deadline::NEVER), Ok(Woken::Look));
-        assert_eq!(spin_then_wait(&word, 2, SPIN_NS, Deadline::NEVER), Ok(Woken::Look));
         assert_eq!(wait_any(&[(&AtomicU32::new(0), 0), (&word, 2)], Deadline::NEVER), Ok(Woken::Look));
         assert_eq!(poll_any(&[(&AtomicU32::new(0), 0), (&word, 2)], Deadline::NEVER), Ok(Woken::Look));
     }
@@ -174,12 +136,10 @@ mod tests {
         let word = AtomicU32::new(1);
         let other = AtomicU32::new(7);
         type Waiter<'a> = &'a dyn Fn() -> Result<Woken, CallFailed>;
-        let waiters: [Waiter<'_>; 4] = [
-            &|| wait(&word, 1, soon()),
-            &|| spin_then_wait(&word, 1, SPIN_NS, soon()),
-            &|| wait_any(&[(&word, 1), (&other, 7)], soon()),
-            &|| poll_any(&[(&word, 1), (&other, 7)], soon()),
-        ];
+        let waiters: [Waiter<'_>; 4] =
+            [&|| wait(&word, 1, soon()), &|| wait_any(&[(&word, 1), (&other, 7)], soon()), &|| {
+                poll_any(&[(&word, 1), (&other, 7)], soon())
+            }];
         for waiter in waiters {
             let start = Instant::now();
             assert_eq!(waiter(), Ok(Woken::TimedOut));
@@ -192,7 +152,6 @@ mod tests {
     fn spinning_does_not_outlast_the_deadline() {
         let word = AtomicU32::new(1);
         let start = Instant::now();
-        assert_eq!(spin_then_wait(&word, 1, u64::MAX, soon()), Ok(Woken::TimedOut));
         assert!(start.elapsed() < Duration::from_secs(5));
     }
 
