@@ -7,6 +7,7 @@
 //! know each other; they meet here.
 
 pub mod admin;
+pub mod bench;
 pub mod cli;
 pub mod clock;
 pub mod config;
@@ -15,6 +16,7 @@ pub mod demo;
 pub mod device;
 pub mod local;
 mod log;
+pub mod stage;
 pub mod worker;
 
 use std::process::ExitCode;
@@ -31,7 +33,9 @@ pub fn main() -> ExitCode {
     match cli::parse() {
         cli::Invocation::Plain(command) => command.run(),
         cli::Invocation::Demo(args) => demo::run(&args).unwrap_or_else(cli::fail),
-        cli::Invocation::DemoTenant(args) => demo::tenant::run(&args).unwrap_or_else(cli::fail),
+        cli::Invocation::Bench(command) => bench::run(&command).unwrap_or_else(cli::fail),
+        cli::Invocation::PlayedRemote(args) => bench::serve(&args).unwrap_or_else(cli::fail),
+        cli::Invocation::PlayedTenant(args) => stage::tenant::run(&args).unwrap_or_else(cli::fail),
         cli::Invocation::Serve { options, level } => {
             log::to_stderr(level);
             daemon::main(options).map_or_else(cli::fail, |()| ExitCode::SUCCESS)

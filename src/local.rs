@@ -205,6 +205,20 @@ impl LocalSession {
         dynamic_lds: u32,
         arguments: &[Argument],
     ) -> Result<Ticket, LocalError> {
+        let dispatch = self.prepare(program, kernel, grid, workgroup, dynamic_lds, arguments)?;
+        self.submit_packet(|completion| Packet::kernel(&dispatch, true, completion))
+    }
+
+    /// Lays out a dispatch's arguments; returns what a packet says of it.
+    pub fn prepare(
+        &mut self,
+        program: &Program,
+        kernel: &str,
+        grid: [u32; 3],
+        workgroup: [u16; 3],
+        dynamic_lds: u32,
+        arguments: &[Argument],
+    ) -> Result<KernelDispatch, LocalError> {
         let (info, loaded) = program.kernel(kernel)?;
         let mut launch = Launch::new(grid, workgroup);
         launch.dynamic_lds_bytes = dynamic_lds;
@@ -220,7 +234,7 @@ impl LocalSession {
         }
         let kernarg = builder.finish()?;
         let kernarg_address = self.place_kernarg(&kernarg.bytes)?;
-        let dispatch = KernelDispatch {
+        Ok(KernelDispatch {
             setup: dims,
             workgroup,
             grid,
@@ -228,8 +242,7 @@ impl LocalSession {
             group_segment_size: kernarg.group_segment_bytes,
             kernel_object: loaded.kernel_object,
             kernarg_address,
-        };
-        self.submit_packet(|completion| Packet::kernel(&dispatch, true, completion))
+        })
     }
 
     /// Puts any packet into the ring; `packet` is given the address of its completion signal.

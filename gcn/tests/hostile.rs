@@ -7,11 +7,11 @@ use gcn::aql::{KernelDispatch, Packet};
 use gcn::arch::Arch;
 use gcn::engine::{Config, Context, Host, Outcome, QueueError, QueueId, QueueSpec};
 use gcn::hardware::CuHardware;
-use zerocopy::IntoBytes;
 use gcn::isa::{Encoding, ROWS};
 use gcn::memory::{FlatMemory, Memory};
 use proptest::prelude::*;
 use std::sync::atomic::{AtomicU32, Ordering};
+use zerocopy::IntoBytes;
 
 const BASE: u64 = 0x10_0000;
 const BYTES: usize = 1 << 16;

@@ -16,10 +16,11 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 use tracing::level_filters::LevelFilter;
 
+use crate::bench::{BenchCommand, RemoteArgs};
 use crate::config::ServeOptions;
 use crate::demo::DemoArgs;
-use crate::demo::tenant::TenantArgs;
 use crate::device::soft::SoftConfig;
+use crate::stage::tenant::TenantArgs;
 
 /// Shares one AMD GPU between many tenants: queues, address spaces, quotas and fair time slices.
 #[derive(Parser)]
@@ -40,9 +41,15 @@ enum Command {
     Serve(ServeArgs),
     /// Watch tenants share the embedded GPU: a private broker, real processes, and numbers at the end.
     Demo(DemoArgs),
-    /// A tenant of the demo.
+    /// Measure what sharing costs on this machine, with real processes against a private broker.
+    #[command(subcommand)]
+    Bench(BenchCommand),
+    /// A process that runs kernels sent through a socket, for comparison.
     #[command(hide = true)]
-    DemoTenant(TenantArgs),
+    PlayedRemote(RemoteArgs),
+    /// A tenant that the demo and the benches play with.
+    #[command(hide = true)]
+    PlayedTenant(TenantArgs),
     #[command(flatten)]
     Plain(PlainCommand),
 }
@@ -100,8 +107,12 @@ pub enum Invocation {
     Plain(Plain),
     /// To be the demo.
     Demo(DemoArgs),
-    /// To be one of its tenants.
-    DemoTenant(TenantArgs),
+    /// To measure.
+    Bench(BenchCommand),
+    /// To run kernels sent through a socket.
+    PlayedRemote(RemoteArgs),
+    /// To be a tenant of the demo or of a bench.
+    PlayedTenant(TenantArgs),
     /// To be the broker.
     Serve {
         /// What the command line sets.
@@ -118,7 +129,9 @@ pub fn parse() -> Invocation {
             Invocation::Serve { options: ServeOptions { config, socket, admin_socket, device, state }, level: log }
         }
         Command::Demo(args) => Invocation::Demo(args),
-        Command::DemoTenant(args) => Invocation::DemoTenant(args),
+        Command::Bench(command) => Invocation::Bench(command),
+        Command::PlayedRemote(args) => Invocation::PlayedRemote(args),
+        Command::PlayedTenant(args) => Invocation::PlayedTenant(args),
         Command::Plain(command) => Invocation::Plain(Plain(command)),
     }
 }

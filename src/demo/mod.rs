@@ -4,19 +4,18 @@
 //! real: the broker is `wavegate serve` with a configuration of its own, each tenant connects like any other program. Results are
 //! checked against oracles outside of the measured time, and the exit code says whether everything held.
 
-mod cast;
 mod measure;
 mod report;
-pub mod tenant;
-mod wire;
 
+use crate::stage::config::Scene;
+use crate::stage::shares::Share;
+use crate::stage::wire::{Part, Summary};
+use crate::stage::{Actor, PrivateBroker};
 use anyhow::{Context as _, Result, bail};
-use cast::{Actor, PrivateBroker};
-use measure::{Measured, Share};
+use measure::Measured;
 use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
-use wire::{Role, Summary};
 
 /// What the demo can be told.
 #[derive(clap::Args, Debug)]
@@ -50,11 +49,11 @@ const SHARE_POINTS: f64 = 2.0;
 pub fn run(args: &DemoArgs) -> Result<ExitCode> {
     let say = Narrator { live: !args.json };
     say.line(format_args!("starting a private broker on {}, slice {}", args.device, args.slice));
-    let broker = PrivateBroker::start(&config(args), &args.device.to_string())?;
+    let broker = PrivateBroker::start(config(args).text(), &args.device.to_string())?;
 
     say.line(format_args!("{} alone on the device for {ALONE_S} s", SATURATED[0].0));
     let alone = {
-        let mut actor = Actor::start(&broker, SATURATED[0].0, Role::Saturate)?;
+        let mut actor = Actor::start(&broker, SATURATED[0].0, Part::SATURATE)?;
         actor.wait_ready()?;
         actor.go(Duration::from_secs(ALONE_S))?;
         say.watch(&mut [&mut actor], Duration::from_secs(ALONE_S))?;
@@ -64,11 +63,11 @@ pub fn run(args: &DemoArgs) -> Result<ExitCode> {
     say.line(format_args!("everybody at once for {} s; {VICTIM} is killed half way", args.seconds));
     let mut actors = Vec::new();
     for (name, _) in SATURATED {
-        actors.push(Actor::start(&broker, name, Role::Saturate)?);
+        actors.push(Actor::start(&broker, name, Part::SATURATE)?);
     }
-    actors.push(Actor::start(&broker, INTERACTIVE, Role::Interactive)?);
-    actors.push(Actor::start(&broker, GREEDY, Role::Greedy)?);
-    let mut victim = Actor::start(&broker, VICTIM, Role::Saturate)?;
+    actors.push(Actor::start(&broker, INTERACTIVE, Part::INTERACTIVE)?);
+    actors.push(Actor::start(&broker, GREEDY, Part::Greedy)?);
+    let mut victim = Actor::start(&broker, VICTIM, Part::SATURATE)?;
     for actor in &mut actors {
         actor.wait_ready()?;
     }
@@ -94,7 +93,8 @@ pub fn run(args: &DemoArgs) -> Result<ExitCode> {
     let reclaimed = broker.wait_reclaimed(Duration::from_secs(5))?;
     let leaks = broker.stop()?;
 
-    let shares = Share::of(&SATURATED, &progress[..SATURATED.len()], &summaries)?;
+    let saturated: Vec<Summary> = summaries[..SATURATED.len()].iter().map(|(_, summary)| summary.clone()).collect();
+    let shares = Share::of(&SATURATED, &progress[..SATURATED.len()], &saturated)?;
     let measured = Measured {
         args_seconds: args.seconds,
         alone,
@@ -115,19 +115,13 @@ pub fn run(args: &DemoArgs) -> Result<ExitCode> {
     Ok(if verdicts.iter().all(|v| v.held) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn config(args: &DemoArgs) -> String {
-    let uid = rustix::process::getuid().as_raw();
-    let mut text = format!("device = \"{}\"\nslice = \"{}\"\nunknown = \"deny\"\n", args.device, args.slice);
-    let mut tenant = |name: &str, rest: &str| {
-        text += &format!("\n[[tenant]]\nname = \"{name}\"\nmatch = [{{ uid = {uid} }}]\n{rest}\n");
-    };
-    for (name, weight) in SATURATED {
-        tenant(name, &format!("weight = {weight}00\nvram = \"128MiB\""));
-    }
-    tenant(INTERACTIVE, "weight = 100\nclass = \"latency\"\nvram = \"64MiB\"");
-    tenant(GREEDY, "weight = 100\nvram = \"64MiB\"");
-    tenant(VICTIM, "weight = 100\nvram = \"128MiB\"");
-    text
+fn config(args: &DemoArgs) -> Scene {
+    let scene = Scene::new(&args.device, &args.slice);
+    let scene = SATURATED.iter().fold(scene, |scene, (name, weight)| scene.tenant(name, weight * 100, "128MiB", ""));
+    scene
+        .tenant(INTERACTIVE, 100, "64MiB", "class = \"latency\"")
+        .tenant(GREEDY, 100, "64MiB", "")
+        .tenant(VICTIM, 100, "128MiB", "")
 }
 
 /// Tells a person how it goes.

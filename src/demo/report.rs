@@ -1,9 +1,10 @@
 //! The demo's last screen, its live line, and the same as JSON.
 
-use super::cast::Actor;
-use super::measure::{Measured, Verdict, jain};
-use super::wire::Latency;
+use super::measure::{Measured, Verdict};
 use crate::admin::Switches;
+use crate::stage::Actor;
+use crate::stage::shares::jain;
+use crate::stage::wire::Latency;
 use anyhow::Result;
 use serde_json::Value;
 

@@ -1,19 +1,15 @@
-//! The processes of the demo: the private broker and the tenants. Whatever happens, they are gone when their values are dropped.
+//! A private broker: `wavegate serve` with a directory of its own. Whatever happens, it is gone when its value is dropped.
 
-use super::wire::{Line, Progress, Role, Summary};
+use super::PATIENCE;
 use crate::admin::Status;
-use anyhow::{Context as _, Result, anyhow, bail};
-use std::io::{BufRead, BufReader, Write};
-use std::path::{Path, PathBuf};
+use anyhow::{Context as _, Result, bail};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{Receiver, TryRecvError, channel};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-/// Longest time anything may take that should take none.
-const PATIENCE: Duration = Duration::from_secs(10);
-
 /// `wavegate serve` with a directory of its own.
-pub(super) struct PrivateBroker {
+pub struct PrivateBroker {
     child: Option<Child>,
     directory: PathBuf,
     program: PathBuf,
@@ -21,9 +17,12 @@ pub(super) struct PrivateBroker {
 
 impl PrivateBroker {
     /// Starts it with this configuration and waits until it accepts tenants.
-    pub(super) fn start(config: &str, device: &str) -> Result<PrivateBroker> {
+    pub fn start(config: &str, device: &str) -> Result<PrivateBroker> {
         let base = std::env::var_os("XDG_RUNTIME_DIR").map_or_else(std::env::temp_dir, PathBuf::from);
-        let directory = base.join(format!("wavegate-demo-{}", std::process::id()));
+        // A process may play on several stages.
+        static STAGES: AtomicU32 = AtomicU32::new(0);
+        let stage = STAGES.fetch_add(1, Ordering::Relaxed);
+        let directory = base.join(format!("wavegate-private-{}-{stage}", std::process::id()));
         std::fs::create_dir(&directory).with_context(|| format!("cannot create {}", directory.display()))?;
         let program = std::env::current_exe().context("the path of this program")?;
         let mut broker = PrivateBroker { child: None, directory, program };
@@ -58,12 +57,22 @@ impl PrivateBroker {
         Ok(broker)
     }
 
+    /// Returns this program, which is also every process on the stage.
+    pub fn program(&self) -> &std::path::Path {
+        &self.program
+    }
+
+    /// Returns the broker's process id.
+    pub fn pid(&self) -> u32 {
+        self.child.as_ref().map_or(0, Child::id)
+    }
+
     fn path(&self, name: &str) -> PathBuf {
         self.directory.join(name)
     }
 
     /// Returns the path of the tenants' socket.
-    pub(super) fn socket(&self) -> PathBuf {
+    pub fn socket(&self) -> PathBuf {
         self.path("tenant.sock")
     }
 
@@ -72,7 +81,7 @@ impl PrivateBroker {
     }
 
     /// Returns what `wavegate status --json` says.
-    pub(super) fn status(&self) -> Result<Status> {
+    pub fn status(&self) -> Result<Status> {
         let output = Command::new(&self.program)
             .args(["status", "--json", "--admin-socket"])
             .arg(self.path("admin.sock"))
@@ -85,7 +94,7 @@ impl PrivateBroker {
     }
 
     /// Waits until no session, worker or charge is left; returns how long that took, or what is left.
-    pub(super) fn wait_reclaimed(&self, limit: Duration) -> Result<Result<Duration, String>> {
+    pub fn wait_reclaimed(&self, limit: Duration) -> Result<Result<Duration, String>> {
         let begun = Instant::now();
         loop {
             let left = self.left(&self.status()?);
@@ -120,13 +129,19 @@ impl PrivateBroker {
 
     /// Counts the broker's child processes.
     fn children(&self) -> usize {
-        let Some(pid) = self.child.as_ref().map(Child::id) else { return 0 };
+        self.workers().len()
+    }
+
+    /// Returns the process ids of the workers.
+    pub fn workers(&self) -> Vec<u32> {
+        let pid = self.pid();
         let tasks = format!("/proc/{pid}/task/{pid}/children");
-        std::fs::read_to_string(tasks).map_or(0, |list| list.split_whitespace().count())
+        let list = std::fs::read_to_string(tasks).unwrap_or_default();
+        list.split_whitespace().filter_map(|word| word.parse().ok()).collect()
     }
 
     /// Stops the broker as an admin would, and returns what it left behind.
-    pub(super) fn stop(mut self) -> Result<Vec<String>> {
+    pub fn stop(mut self) -> Result<Vec<String>> {
         let Some(mut child) = self.child.take() else { return Ok(Vec::new()) };
         signal(&child, rustix::process::Signal::TERM)?;
         let until = Instant::now() + PATIENCE;
@@ -166,117 +181,4 @@ impl Drop for PrivateBroker {
 fn signal(child: &Child, signal: rustix::process::Signal) -> Result<()> {
     let pid = i32::try_from(child.id()).ok().and_then(rustix::process::Pid::from_raw).context("a process id")?;
     rustix::process::kill_process(pid, signal).context("cannot signal a process of the demo")
-}
-
-/// A tenant process.
-pub(super) struct Actor {
-    name: String,
-    child: Child,
-    lines: Receiver<Result<Line>>,
-    progress: Vec<Progress>,
-    done: Option<Summary>,
-}
-
-impl Actor {
-    /// Starts it; it connects and gets ready by itself.
-    pub(super) fn start(broker: &PrivateBroker, name: &str, role: Role) -> Result<Actor> {
-        let role = clap::ValueEnum::to_possible_value(&role).context("a role")?;
-        let mut child = Command::new(&broker.program)
-            .args(["demo-tenant", "--tenant", name, "--role", role.get_name(), "--socket"])
-            .arg::<&Path>(&broker.socket())
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .with_context(|| format!("cannot start tenant {name}"))?;
-        let stdout = child.stdout.take().context("the tenant's output")?;
-        let (send, lines) = channel();
-        std::thread::spawn(move || {
-            for line in BufReader::new(stdout).lines() {
-                let parsed = line.map_err(anyhow::Error::from).and_then(|text| Ok(serde_json::from_str(&text)?));
-                if send.send(parsed).is_err() {
-                    return;
-                }
-            }
-        });
-        Ok(Actor { name: name.to_owned(), child, lines, progress: Vec::new(), done: None })
-    }
-
-    /// Returns the tenant's name.
-    pub(super) fn name(&self) -> &str {
-        &self.name
-    }
-
-    /// Returns what it has told of its progress.
-    pub(super) fn progress(&self) -> &[Progress] {
-        &self.progress
-    }
-
-    /// Waits until it has connected and has everything in place.
-    pub(super) fn wait_ready(&mut self) -> Result<()> {
-        match self.lines.recv_timeout(PATIENCE) {
-            Ok(Ok(Line::Ready { .. })) => Ok(()),
-            Ok(Ok(other)) => bail!("tenant {} said {other:?} before it was ready", self.name),
-            Ok(Err(error)) => Err(error.context(format!("tenant {}", self.name))),
-            Err(_) => bail!("tenant {} did not get ready; its reason is above", self.name),
-        }
-    }
-
-    /// Lets it work for `span`.
-    pub(super) fn go(&mut self, span: Duration) -> Result<()> {
-        let stop = crate::clock::now_ns() + u64::try_from(span.as_nanos())?;
-        let stdin = self.child.stdin.as_mut().context("the tenant's input")?;
-        writeln!(stdin, "{stop}").with_context(|| format!("tenant {}", self.name))
-    }
-
-    /// Takes in what it has said. Returns why it ended, if it did without a summary.
-    pub(super) fn listen(&mut self) -> Result<Option<String>> {
-        loop {
-            match self.lines.try_recv() {
-                Ok(line) => self.take(line?),
-                Err(TryRecvError::Empty) => return Ok(None),
-                Err(TryRecvError::Disconnected) if self.done.is_some() => return Ok(None),
-                Err(TryRecvError::Disconnected) => return Ok(Some(self.child.wait()?.to_string())),
-            }
-        }
-    }
-
-    fn take(&mut self, line: Line) {
-        match line {
-            Line::Ready { .. } => {}
-            Line::Progress(progress) => self.progress.push(progress),
-            Line::Done(summary) => self.done = Some(summary),
-        }
-    }
-
-    /// Waits for its summary and its end.
-    pub(super) fn finish(mut self) -> Result<Summary> {
-        let until = Instant::now() + PATIENCE;
-        while self.done.is_none() {
-            let left = until.saturating_duration_since(Instant::now());
-            match self.lines.recv_timeout(left) {
-                Ok(line) => self.take(line?),
-                Err(_) => bail!("tenant {} gave no summary; its reason is above", self.name),
-            }
-        }
-        let status = self.child.wait()?;
-        if !status.success() {
-            bail!("tenant {} ended with {status}", self.name);
-        }
-        self.done.take().ok_or_else(|| anyhow!("no summary"))
-    }
-
-    /// Kills it with SIGKILL; returns the dispatches it had told of.
-    pub(super) fn kill(mut self) -> Result<u64> {
-        self.child.kill()?;
-        self.child.wait()?;
-        self.listen()?;
-        Ok(self.progress.last().map_or(0, |p| p.dispatches))
-    }
-}
-
-impl Drop for Actor {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
 }

@@ -1,0 +1,103 @@
+//! What sessions cost that do nothing: processor time of the broker and of the workers, and the memory that is theirs alone.
+//!
+//! Read from the kernel's accounts: `utime + stime` of `/proc/PID/stat` (in ticks of 10 ms on most systems, so short runs are coarse) and
+//! `Pss` of `/proc/PID/smaps_rollup`.
+
+use super::Common;
+use crate::stage::config::Scene;
+use crate::stage::wire::Part;
+use crate::stage::{Actor, PrivateBroker};
+use anyhow::{Context as _, Result};
+use std::time::{Duration, Instant};
+
+/// What the bench can be told.
+#[derive(clap::Args, Debug)]
+pub struct IdleArgs {
+    #[command(flatten)]
+    common: Common,
+    /// Sessions.
+    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    sessions: u32,
+    /// Seconds to watch.
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    seconds: u64,
+}
+
+#[derive(serde::Serialize)]
+struct Outcome {
+    sessions: u32,
+    seconds: f64,
+    broker_core_percent: f64,
+    workers_core_percent: f64,
+    broker_pss_bytes: u64,
+    worker_pss_bytes_max: u64,
+}
+
+pub(super) fn run(args: &IdleArgs) -> Result<()> {
+    let device = &args.common.device;
+    let limits = format!("sessions = {0}\nqueues = {0}", args.sessions);
+    let scene = Scene::new(device, "5ms").tenant("idle", 100, "64MiB", &limits);
+    let broker = PrivateBroker::start(scene.text(), &device.to_string())?;
+    let mut actors =
+        (0..args.sessions).map(|_| Actor::start(&broker, "idle", Part::Idle)).collect::<Result<Vec<_>>>()?;
+    for actor in &mut actors {
+        actor.wait_ready()?;
+    }
+    let workers = broker.workers();
+    let ticks = || -> Result<(u64, u64)> {
+        Ok((ticks_of(broker.pid())?, workers.iter().map(|&pid| ticks_of(pid)).sum::<Result<u64>>()?))
+    };
+    let (begun, before) = (Instant::now(), ticks()?);
+    std::thread::sleep(Duration::from_secs(args.seconds));
+    let (seconds, after) = (begun.elapsed().as_secs_f64(), ticks()?);
+    let per_second = rustix::param::clock_ticks_per_second() as f64;
+    let percent = |ticks: u64| 100.0 * ticks as f64 / per_second / seconds;
+    let outcome = Outcome {
+        sessions: args.sessions,
+        seconds,
+        broker_core_percent: percent(after.0 - before.0),
+        workers_core_percent: percent(after.1 - before.1),
+        broker_pss_bytes: pss_of(broker.pid())?,
+        worker_pss_bytes_max: workers
+            .iter()
+            .map(|&pid| pss_of(pid))
+            .collect::<Result<Vec<_>>>()?
+            .into_iter()
+            .max()
+            .unwrap_or(0),
+    };
+    for actor in actors {
+        actor.leave()?;
+    }
+    if args.common.json {
+        println!("{}", serde_json::to_string_pretty(&outcome)?);
+        return Ok(());
+    }
+    let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
+    println!("{} idle sessions on {device}, {:.0} s\n", outcome.sessions, outcome.seconds);
+    println!("broker   {:>6.2} % of a core, {:>6.1} MiB", outcome.broker_core_percent, mib(outcome.broker_pss_bytes));
+    println!(
+        "workers  {:>6.2} % of a core together, {:>6.1} MiB each at most (proportional set size)",
+        outcome.workers_core_percent,
+        mib(outcome.worker_pss_bytes_max)
+    );
+    Ok(())
+}
+
+/// Returns `utime + stime` of a process, see proc(5): fields 14 and 15, counted behind the parenthesised command.
+fn ticks_of(pid: u32) -> Result<u64> {
+    let path = format!("/proc/{pid}/stat");
+    let text = std::fs::read_to_string(&path).with_context(|| path.clone())?;
+    let fields: Vec<&str> = text.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+    let number = |at: usize| fields.get(at).and_then(|f| f.parse::<u64>().ok()).with_context(|| path.clone());
+    Ok(number(11)? + number(12)?)
+}
+
+/// Returns the proportional set size of a process in bytes.
+fn pss_of(pid: u32) -> Result<u64> {
+    let path = format!("/proc/{pid}/smaps_rollup");
+    let text = std::fs::read_to_string(&path).with_context(|| path.clone())?;
+    let line = text.lines().find(|line| line.starts_with("Pss:")).with_context(|| path.clone())?;
+    let kib: u64 = line.split_whitespace().nth(1).and_then(|n| n.parse().ok()).with_context(|| path.clone())?;
+    Ok(kib << 10)
+}

@@ -1,0 +1,109 @@
+//! Shares: work done and verified over the time in which all tenants were backlogged.
+
+use super::wire::{Progress, Summary};
+use anyhow::{Context as _, Result};
+use serde::Serialize;
+
+/// Left out at the start: the first leases are uneven until everybody has begun.
+pub const SETTLE_NS: u64 = 300_000_000;
+
+/// One saturated tenant's entitlement and what it got.
+#[derive(Clone, Debug, Serialize)]
+pub struct Share {
+    /// The tenant.
+    pub tenant: String,
+    /// Its weight.
+    pub weight: u32,
+    /// Its part of everybody's work by weight, in percent.
+    pub entitled: f64,
+    /// Its part of everybody's work by wave-instructions whose results were verified, in percent.
+    pub got: f64,
+    /// Wave-instructions per second in the interval.
+    pub rate: f64,
+}
+
+/// Returns how many dispatches were complete at `at_ns`, between two reports by the line through them.
+fn dispatches_at(progress: &[Progress], at_ns: u64) -> f64 {
+    let after = progress.partition_point(|p| p.at_ns < at_ns);
+    let (Some(a), Some(b)) = (after.checked_sub(1).and_then(|k| progress.get(k)), progress.get(after)) else {
+        return progress.get(after.saturating_sub(1)).map_or(0.0, |p| p.dispatches as f64);
+    };
+    let part = (at_ns - a.at_ns) as f64 / (b.at_ns - a.at_ns).max(1) as f64;
+    a.dispatches as f64 + part * (b.dispatches - a.dispatches) as f64
+}
+
+/// Returns the time in which all of these tenants had work: from the last one's start to the first one's end.
+pub fn common_interval(progress: &[Vec<Progress>]) -> Option<(u64, u64)> {
+    let from = progress.iter().map(|p| p.first().map(|p| p.at_ns)).collect::<Option<Vec<_>>>()?.into_iter().max()?;
+    let to = progress.iter().map(|p| p.last().map(|p| p.at_ns)).collect::<Option<Vec<_>>>()?.into_iter().min()?;
+    (from + SETTLE_NS < to).then_some((from + SETTLE_NS, to))
+}
+
+/// Returns wave-instructions per second of one tenant between two times.
+pub fn rate_between(progress: &[Progress], wave_instructions: u64, from: u64, to: u64) -> f64 {
+    let done = dispatches_at(progress, to) - dispatches_at(progress, from);
+    done * wave_instructions as f64 * 1e9 / (to - from).max(1) as f64
+}
+
+impl Share {
+    /// Works out everybody's share of the work.
+    pub fn of(weights: &[(&str, u32)], progress: &[Vec<Progress>], summaries: &[Summary]) -> Result<Vec<Share>> {
+        let (from, to) =
+            common_interval(progress).context("the tenants never worked at the same time: is the device very slow?")?;
+        let rates: Vec<f64> = progress
+            .iter()
+            .zip(summaries)
+            .map(|(p, summary)| rate_between(p, summary.wave_instructions, from, to))
+            .collect();
+        let (total, weight_total) = (rates.iter().sum::<f64>(), weights.iter().map(|w| w.1).sum::<u32>());
+        let share = |(&(tenant, weight), rate): (&(&str, u32), f64)| Share {
+            tenant: tenant.to_owned(),
+            weight,
+            entitled: 100.0 * f64::from(weight) / f64::from(weight_total),
+            got: 100.0 * rate / total,
+            rate,
+        };
+        Ok(weights.iter().zip(rates).map(share).collect())
+    }
+}
+
+/// Returns Jain's index of work per weight: 1 is perfectly fair.
+pub fn jain(shares: &[Share]) -> f64 {
+    let x: Vec<f64> = shares.iter().map(|s| s.rate / f64::from(s.weight)).collect();
+    let (sum, squares) = (x.iter().sum::<f64>(), x.iter().map(|v| v * v).sum::<f64>());
+    sum * sum / (x.len() as f64 * squares)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(rate: u64, from: u64, to: u64) -> Vec<Progress> {
+        (from..=to)
+            .step_by(100_000_000)
+            .map(|at| Progress { at_ns: at, dispatches: (at - from) / 1_000_000 * rate })
+            .collect()
+    }
+
+    #[test]
+    fn shares_are_of_work_in_the_common_interval_only() {
+        let second = 1_000_000_000;
+        // The second one begins a second later; until then the first one had everything.
+        let progress = [line(3, 0, 10 * second), line(1, second, 9 * second)];
+        let summary = Summary { wave_instructions: 1000, ..Summary::default() };
+        let summaries = [summary.clone(), summary];
+        let shares = Share::of(&[("a", 3), ("b", 1)], &progress, &summaries).unwrap();
+        assert!((shares[0].got - 75.0).abs() < 1e-6, "{shares:?}");
+        assert!((shares[1].got - 25.0).abs() < 1e-6, "{shares:?}");
+        assert!((jain(&shares) - 1.0).abs() < 1e-9);
+        let unfair = Share::of(&[("a", 1), ("b", 1)], &progress, &summaries).unwrap();
+        assert!(jain(&unfair) < 0.81, "{}", jain(&unfair));
+    }
+
+    #[test]
+    fn tenants_that_never_meet_have_no_shares() {
+        let progress = [line(1, 0, 1_000_000_000), line(1, 2_000_000_000, 3_000_000_000)];
+        let summaries = [Summary::default(), Summary::default()];
+        assert!(Share::of(&[("a", 1), ("b", 1)], &progress, &summaries).is_err());
+    }
+}

@@ -1,0 +1,161 @@
+//! What a played tenant and its director say to each other: JSON, one object a line, over the tenant's standard input and output.
+
+use serde::{Deserialize, Serialize};
+
+/// What a tenant does whenever it is told to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// Keeps some kernels in flight.
+    Saturate {
+        /// Wave-instructions of one kernel: 10,000 take about 100 us on one host thread.
+        wave_instructions: u64,
+        /// Kernels in flight.
+        in_flight: usize,
+    },
+    /// Sends a small kernel at fixed times.
+    Interactive {
+        /// Nanoseconds between two of them.
+        period_ns: u64,
+    },
+    /// Asks for more memory than it may have.
+    Greedy,
+    /// Connects, and does nothing.
+    Idle,
+}
+
+impl Part {
+    /// Keeps two kernels of about 100 us in flight.
+    pub const SATURATE: Part = Part::Saturate { wave_instructions: 14_000, in_flight: 2 };
+    /// Sends a small kernel every 20 ms.
+    pub const INTERACTIVE: Part = Part::Interactive { period_ns: 20_000_000 };
+}
+
+impl std::fmt::Display for Part {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Part::Saturate { wave_instructions, in_flight } => write!(f, "saturate:{wave_instructions}:{in_flight}"),
+            Part::Interactive { period_ns } => write!(f, "interactive:{period_ns}"),
+            Part::Greedy => write!(f, "greedy"),
+            Part::Idle => write!(f, "idle"),
+        }
+    }
+}
+
+impl std::str::FromStr for Part {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Part, String> {
+        let bad =
+            || format!("{text:?} is no part: saturate:INSTRUCTIONS:IN-FLIGHT, interactive:NANOSECONDS, greedy, idle");
+        let mut words = text.split(':');
+        let name = words.next();
+        let mut number = || words.next().and_then(|w| w.parse::<u64>().ok()).filter(|n| *n > 0).ok_or_else(bad);
+        let part = match name {
+            Some("saturate") => Part::Saturate {
+                wave_instructions: number()?,
+                in_flight: usize::try_from(number()?).map_err(|_| bad())?,
+            },
+            Some("interactive") => Part::Interactive { period_ns: number()? },
+            Some("greedy") => Part::Greedy,
+            Some("idle") => Part::Idle,
+            _ => return Err(bad()),
+        };
+        if words.next().is_some() { Err(bad()) } else { Ok(part) }
+    }
+}
+
+/// A line to a tenant: play until then. End of input: leave.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct Go {
+    /// CLOCK_MONOTONIC nanoseconds.
+    pub until_ns: u64,
+}
+
+/// A line of a tenant.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase", tag = "kind")]
+pub enum Line {
+    /// Connected, memory and code in place.
+    Ready {
+        /// Device memory it sees.
+        vram_bytes: u64,
+    },
+    /// So many dispatches were complete at this time (CLOCK_MONOTONIC).
+    Progress(Progress),
+    /// The last line of a play.
+    Done(Summary),
+}
+
+/// A point on a tenant's way.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct Progress {
+    /// CLOCK_MONOTONIC nanoseconds.
+    pub at_ns: u64,
+    /// Dispatches complete since the start.
+    pub dispatches: u64,
+}
+
+/// Latencies in nanoseconds.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+pub struct Latency {
+    /// Samples.
+    pub count: u64,
+    /// Median.
+    pub p50: u64,
+    /// 99th percentile.
+    pub p99: u64,
+    /// 99.9th percentile.
+    pub p999: u64,
+    /// Largest.
+    pub max: u64,
+}
+
+impl Latency {
+    /// Returns the percentiles of a histogram of nanoseconds.
+    pub fn of(histogram: &hdrhistogram::Histogram<u64>) -> Latency {
+        let at = |q| histogram.value_at_quantile(q);
+        Latency { count: histogram.len(), p50: at(0.5), p99: at(0.99), p999: at(0.999), max: histogram.max() }
+    }
+}
+
+/// What a tenant did in one play.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Summary {
+    /// Dispatches complete.
+    pub dispatches: u64,
+    /// Wave-instructions of each.
+    pub wave_instructions: u64,
+    /// Whether all results agree with the oracle, and if not, how.
+    pub wrong: Option<String>,
+    /// From when a kernel was sent, or for the interactive one was to be sent, to when its completion was seen.
+    pub latency: Latency,
+    /// What was denied, in the broker's words.
+    pub denied: Option<String>,
+    /// CLOCK_MONOTONIC nanoseconds of the first submission and of the last completion.
+    pub from_ns: u64,
+    /// See `from_ns`.
+    pub to_ns: u64,
+}
+
+impl Summary {
+    /// Returns wave-instructions per second over the whole play.
+    pub fn rate(&self) -> f64 {
+        let ns = self.to_ns.saturating_sub(self.from_ns).max(1);
+        (self.dispatches * self.wave_instructions) as f64 * 1e9 / ns as f64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_read_as_they_are_written() {
+        for part in [Part::SATURATE, Part::INTERACTIVE, Part::Greedy, Part::Idle] {
+            assert_eq!(part.to_string().parse(), Ok(part));
+        }
+        for wrong in ["", "saturate", "saturate:0:1", "saturate:1:1:1", "interactive:x", "greedy:1"] {
+            wrong.parse::<Part>().unwrap_err();
+        }
+    }
+}
