@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 use std::os::fd::OwnedFd;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use proto::QueueId;
@@ -19,7 +19,7 @@ use proto::wire::Message;
 use proto::{Bytes, RequestId, Violation};
 use sys::mapping::Mapping;
 use sys::socket::{Channel, ReceiveError, SendError};
-use sys::wake::{self, Patience};
+use sys::wake::{self, Habit, Patience};
 
 use crate::error::{ClientError, End};
 
@@ -49,8 +49,8 @@ pub(crate) struct Connection {
     news: AtomicU32,
     /// Memory whose wake words somebody may sleep on: signal pools, and rooms of queues.
     sleepers: Mutex<Vec<Sleepers>>,
-    /// How long the last wait for a signal took. Threads share it: a guess that is wrong costs one wake-up, or some looks.
-    last_wait_ns: AtomicU64,
+    /// Whether kernels are short.
+    habit: Habit,
 }
 
 /// Where threads of this process may sleep.
@@ -73,7 +73,7 @@ impl Connection {
             faults: Mutex::default(),
             news: AtomicU32::new(0),
             sleepers: Mutex::default(),
-            last_wait_ns: AtomicU64::new(0),
+            habit: Habit::default(),
         }
     }
 
@@ -110,13 +110,13 @@ impl Connection {
 
     /// How to wait for something: who last waited long does not look first, but sleeps at once.
     pub(crate) fn patience(&self) -> Patience {
-        let worth_it = self.last_wait_ns.load(Ordering::Relaxed) <= WORTH_LOOKING.0;
-        Patience { spin_ns: if worth_it { SPIN_IN_A_ROW.0 } else { 0 }, recheck_ns: RECHECK.0 }
+        let spin_ns = if self.habit.is_answered_soon() { SPIN_IN_A_ROW.0 } else { 0 };
+        Patience { spin_ns, recheck_ns: RECHECK.0 }
     }
 
     /// Notes how long a wait took.
     pub(crate) fn waited(&self, ns: u64) {
-        self.last_wait_ns.store(ns, Ordering::Relaxed);
+        self.habit.waited(ns, WORTH_LOOKING.0);
     }
 
     /// Waits for the end.

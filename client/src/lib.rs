@@ -33,6 +33,7 @@
 
 mod code;
 mod connection;
+pub mod environment;
 mod error;
 mod memory;
 mod queue;

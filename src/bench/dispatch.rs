@@ -8,10 +8,11 @@ use super::Common;
 use super::figures::{Median, difference, histogram, table, time};
 use super::remote::Remote;
 use crate::clock::now_ns;
-use crate::stage::PrivateBroker;
+use crate::device::soft::SoftConfig;
 use crate::stage::config::Scene;
 use crate::stage::wire::Latency;
 use crate::stage::work::{LocalWork, Work, spin, spun};
+use crate::stage::{self, PrivateBroker};
 use anyhow::{Context as _, Result, bail};
 use client::{Client, Signal};
 use hdrhistogram::Histogram;
@@ -32,9 +33,9 @@ pub struct DispatchArgs {
     kernels: Vec<u64>,
 }
 
-/// Round trips of an arm in a round, and those before that warm it up.
-const BATCH: u32 = 1_000;
-const WARM_UP: u32 = 50;
+/// Round trips of an arm in a round, and those before that warm it up: some 10 ms, in which the scheduler parts processes that it had put on one processor.
+const BATCH: u32 = 2_000;
+const WARM_UP: u32 = 2_000;
 /// Round trips in a round with a pause before each, so that both sides sleep.
 const PARKED: u32 = 20;
 const PAUSE: Duration = Duration::from_millis(1);
@@ -49,15 +50,15 @@ pub(super) fn empty() -> Result<Case> {
 }
 
 pub(super) fn run(args: &DispatchArgs) -> Result<()> {
-    let device = &args.common.device;
+    let device = &stage::apart(args.common.device)?;
     let scene = Scene::new(device, "5ms").tenant("bench", 100, "256MiB", "");
     let broker = PrivateBroker::start(scene.text(), &device.to_string())?;
     let client = Client::connect(&broker.socket(), Some("bench"))?;
 
-    let trips = RoundTrips::measure(args, &client)?;
+    let trips = RoundTrips::measure(args, device, &client)?;
     let mut throughput = Vec::new();
     for &length in &args.kernels {
-        throughput.push(Throughput::measure(args, &client, length)?);
+        throughput.push(Throughput::measure(args, device, &client, length)?);
     }
     client.goodbye();
 
@@ -91,11 +92,11 @@ struct RoundTrips {
 }
 
 impl RoundTrips {
-    fn measure(args: &DispatchArgs, client: &Client) -> Result<RoundTrips> {
-        let mut local = LocalWork::new(&args.common.device, empty()?)?;
+    fn measure(args: &DispatchArgs, device: &SoftConfig, client: &Client) -> Result<RoundTrips> {
+        let mut local = LocalWork::new(device, empty()?)?;
         let work = Work::new(client, empty()?)?;
         let done = client.signal(0)?;
-        let mut remote = Remote::start(&args.common.device)?;
+        let mut remote = Remote::start(device)?;
         let mut seen = RoundTrips {
             local: histogram()?,
             tenant: histogram()?,
@@ -104,9 +105,11 @@ impl RoundTrips {
             remote_parked: histogram()?,
         };
         for _ in 0..args.rounds {
-            batch(&mut seen.local, BATCH, || {
-                local.send()?;
-                local.finish()
+            stage::on_device(device, || {
+                batch(&mut seen.local, BATCH, || {
+                    local.send()?;
+                    local.finish()
+                })
             })?;
             batch(&mut seen.tenant, BATCH, || tenant_trip(&work, &done))?;
             batch(&mut seen.remote, BATCH, || remote.round_trip())?;
@@ -167,9 +170,9 @@ struct Throughput {
 }
 
 impl Throughput {
-    fn measure(args: &DispatchArgs, client: &Client, length: u64) -> Result<Throughput> {
+    fn measure(args: &DispatchArgs, device: &SoftConfig, client: &Client, length: u64) -> Result<Throughput> {
         const SEED: u64 = 11;
-        let mut local = LocalWork::new(&args.common.device, spin(length, SEED))?;
+        let mut local = LocalWork::new(device, spin(length, SEED))?;
         let work = Work::new(client, spin(length, SEED))?;
         let signals: Vec<Signal> = (0..IN_FLIGHT).map(|_| client.signal(0)).collect::<Result<_, _>>()?;
         let (mut ratios, mut kernels_ns) = (Vec::new(), Vec::new());
@@ -177,7 +180,11 @@ impl Throughput {
             // Who goes first changes, so that a drift favours nobody.
             let mut turns = [0.0; 2];
             for arm in if round % 2 == 0 { [0, 1] } else { [1, 0] } {
-                let (done, ns) = if arm == 0 { local_turn(&mut local)? } else { tenant_turn(&work, &signals)? };
+                let (done, ns) = if arm == 0 {
+                    stage::on_device(device, || local_turn(&mut local))?
+                } else {
+                    tenant_turn(&work, &signals)?
+                };
                 turns[arm] = done as f64 / ns as f64;
                 let results = if arm == 0 { local.results()? } else { work.results()? };
                 if let Err(wrong) = spun(length, done, SEED)?.check(&results) {

@@ -7,7 +7,7 @@ use super::Common;
 use super::figures::Median;
 use crate::stage::config::Scene;
 use crate::stage::wire::{Part, Progress, Summary};
-use crate::stage::{Actor, PrivateBroker, shares};
+use crate::stage::{self, Actor, PrivateBroker, shares};
 use anyhow::{Context as _, Result, bail};
 use std::time::Duration;
 
@@ -47,14 +47,14 @@ struct Outcome {
 }
 
 pub(super) fn run(args: &FairnessArgs) -> Result<()> {
-    let device = &args.common.device;
+    let device = &stage::apart(args.common.device)?;
     let names: Vec<String> = (0..args.weights.len()).map(|k| format!("tenant-{k}")).collect();
     let mut scene = Scene::new(device, &args.slice);
     for (name, weight) in names.iter().zip(&args.weights) {
         scene = scene.tenant(name, weight * 100, "16MiB", "");
     }
     let broker = PrivateBroker::start(scene.text(), &device.to_string())?;
-    let part = Part::Saturate { wave_instructions: args.kernel, in_flight: 2 };
+    let part = Part::Saturate { wave_instructions: args.kernel, in_flight: 16 };
     let mut actors = names.iter().map(|name| Actor::start(&broker, name, part)).collect::<Result<Vec<_>>>()?;
     for actor in &mut actors {
         actor.wait_ready()?;

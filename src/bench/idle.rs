@@ -6,7 +6,7 @@
 use super::Common;
 use crate::stage::config::Scene;
 use crate::stage::wire::Part;
-use crate::stage::{Actor, PrivateBroker};
+use crate::stage::{self, Actor, PrivateBroker};
 use anyhow::{Context as _, Result};
 use std::time::{Duration, Instant};
 
@@ -34,7 +34,7 @@ struct Outcome {
 }
 
 pub(super) fn run(args: &IdleArgs) -> Result<()> {
-    let device = &args.common.device;
+    let device = &stage::apart(args.common.device)?;
     let limits = format!("sessions = {0}\nqueues = {0}", args.sessions);
     let scene = Scene::new(device, "5ms").tenant("idle", 100, "64MiB", &limits);
     let broker = PrivateBroker::start(scene.text(), &device.to_string())?;

@@ -22,6 +22,9 @@ pub struct RemoteArgs {
 pub fn serve(args: &RemoteArgs) -> Result<ExitCode> {
     use std::os::fd::AsFd;
     let mut socket = UnixStream::from(std::io::stdin().as_fd().try_clone_to_owned()?);
+    if let Some(processors) = args.device.processors() {
+        processors.stay()?;
+    }
     let mut work = LocalWork::new(&args.device, super::dispatch::empty()?)?;
     let mut packet = [0u8; 64];
     while socket.read_exact(&mut packet).is_ok() {

@@ -25,7 +25,7 @@ pub(super) enum DeviceCommand {
 pub(super) struct RunArgs {
     /// Name of the kernel, or `all`. `wavegate device kernels` lists them.
     kernel: String,
-    /// The device: soft[:arch=gfx90a|gfx942,cus=N,threads=N,vram=SIZE].
+    /// The device: soft[:arch=gfx90a|gfx942,cus=N,threads=N,vram=SIZE,pin=A-B].
     #[arg(long, default_value = "soft", value_name = "DEVICE")]
     device: SoftConfig,
     /// Size of the problem; each kernel has its own unit and default.

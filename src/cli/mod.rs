@@ -5,6 +5,7 @@
 mod config;
 mod connect;
 mod device;
+mod run;
 mod session;
 mod status;
 mod table;
@@ -57,6 +58,8 @@ enum Command {
 /// What is done here, in this process.
 #[derive(Subcommand)]
 enum PlainCommand {
+    /// Run a program as a tenant.
+    Run(run::RunArgs),
     /// Look at tenants and change what they may have.
     #[command(subcommand)]
     Tenant(tenant::TenantCommand),
@@ -86,7 +89,7 @@ struct ServeArgs {
     /// Where administrators connect [default: admin.sock in the same directory].
     #[arg(long, env = "WAVEGATE_ADMIN_SOCKET", value_name = "PATH")]
     admin_socket: Option<PathBuf>,
-    /// The device: soft[:arch=gfx90a|gfx942,cus=N,threads=N,vram=SIZE].
+    /// The device: soft[:arch=gfx90a|gfx942,cus=N,threads=N,vram=SIZE,pin=A-B].
     #[arg(long, value_name = "DEVICE")]
     device: Option<SoftConfig>,
     /// Where changes made with `wavegate tenant` are kept for the next start [default: beside the configuration file].
@@ -143,6 +146,7 @@ impl Plain {
     /// Runs the command. Errors go to standard error as one sentence with its causes.
     pub fn run(self) -> ExitCode {
         let done = match self.0 {
+            PlainCommand::Run(args) => run::run(&args),
             PlainCommand::Tenant(command) => tenant::run(command),
             PlainCommand::Session(command) => session::run(command),
             PlainCommand::Status(args) => status::run(&args),

@@ -7,10 +7,11 @@
 mod measure;
 mod report;
 
+use crate::device::soft::SoftConfig;
 use crate::stage::config::Scene;
 use crate::stage::shares::Share;
 use crate::stage::wire::{Part, Summary};
-use crate::stage::{Actor, PrivateBroker};
+use crate::stage::{self, Actor, PrivateBroker};
 use anyhow::{Context as _, Result, bail};
 use measure::Measured;
 use std::io::IsTerminal;
@@ -25,7 +26,7 @@ pub struct DemoArgs {
     seconds: u64,
     /// The device.
     #[arg(long, default_value = "soft:cus=4,threads=1,vram=1GiB", value_name = "DEVICE")]
-    device: crate::device::soft::SoftConfig,
+    device: SoftConfig,
     /// How long a lease lasts before somebody else may have the device.
     #[arg(long, default_value = "5ms", value_name = "TIME")]
     slice: String,
@@ -48,8 +49,9 @@ const SHARE_POINTS: f64 = 2.0;
 /// Runs the demo. The exit code is non-zero if a result was wrong, a share was off or something leaked.
 pub fn run(args: &DemoArgs) -> Result<ExitCode> {
     let say = Narrator { live: !args.json };
-    say.line(format_args!("starting a private broker on {}, slice {}", args.device, args.slice));
-    let broker = PrivateBroker::start(config(args).text(), &args.device.to_string())?;
+    let device = stage::apart(args.device)?;
+    say.line(format_args!("starting a private broker on {device}, slice {}", args.slice));
+    let broker = PrivateBroker::start(config(&device, &args.slice).text(), &device.to_string())?;
 
     say.line(format_args!("{} alone on the device for {ALONE_S} s", SATURATED[0].0));
     let alone = {
@@ -115,8 +117,8 @@ pub fn run(args: &DemoArgs) -> Result<ExitCode> {
     Ok(if verdicts.iter().all(|v| v.held) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn config(args: &DemoArgs) -> Scene {
-    let scene = Scene::new(&args.device, &args.slice);
+fn config(device: &SoftConfig, slice: &str) -> Scene {
+    let scene = Scene::new(device, slice);
     let scene = SATURATED.iter().fold(scene, |scene, (name, weight)| scene.tenant(name, weight * 100, "128MiB", ""));
     scene
         .tenant(INTERACTIVE, 100, "64MiB", "class = \"latency\"")

@@ -22,8 +22,9 @@ impl Actor {
     /// Starts it; it connects and gets ready by itself.
     pub fn start(broker: &PrivateBroker, name: &str, part: Part) -> Result<Actor> {
         let mut child = Command::new(broker.program())
-            .args(["played-tenant", "--tenant", name, "--part", &part.to_string(), "--socket"])
-            .arg(broker.socket())
+            .args(["played-tenant", "--part", &part.to_string()])
+            .env(client::environment::SOCKET, broker.socket())
+            .env(client::environment::TENANT, name)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()

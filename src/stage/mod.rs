@@ -14,7 +14,38 @@ pub mod work;
 pub use actor::Actor;
 pub use broker::PrivateBroker;
 
+use crate::device::soft::SoftConfig;
+use anyhow::Result;
 use std::time::Duration;
+use sys::processor::Processors;
 
 /// Longest time anything may take that should take none.
 const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Gives the device a host processor of its own, if it has none and there are several: the calling thread, and what it starts from now on, stay on the
+/// others.
+///
+/// A GPU computes beside the processors of its host and at one speed for everybody. Where the software GPU's threads share processors with the programs that wait for
+/// them, a tenant's work depends on where the host has put whom (measured on two processors: up to a third less).
+pub fn apart(device: SoftConfig) -> Result<SoftConfig> {
+    let ours = Processors::ours()?;
+    let device = match (device.pin, ours.last()) {
+        (None, Some(last)) if ours.count() > 1 => SoftConfig { pin: Some((last, last)), ..device },
+        _ => device,
+    };
+    let left = device.processors().map_or(ours, |its| ours.without(its));
+    if left.count() > 0 {
+        left.stay()?;
+    }
+    Ok(device)
+}
+
+/// Does something on the device's own processors, as the device does.
+pub fn on_device<T>(device: &SoftConfig, something: impl FnOnce() -> Result<T>) -> Result<T> {
+    let Some(processors) = device.processors() else { return something() };
+    let ours = Processors::ours()?;
+    processors.stay()?;
+    let done = something();
+    ours.stay()?;
+    done
+}

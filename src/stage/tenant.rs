@@ -7,7 +7,6 @@ use anyhow::{Context as _, Result, bail};
 use client::{Client, Signal};
 use hdrhistogram::Histogram;
 use std::io::BufRead;
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 use sys::clock::Deadline;
@@ -20,12 +19,6 @@ const LATENCY_MAX_NS: u64 = 60_000_000_000;
 /// What a played tenant is told at its start.
 #[derive(clap::Args, Debug)]
 pub struct TenantArgs {
-    /// The tenants' socket.
-    #[arg(long)]
-    socket: PathBuf,
-    /// The tenant's name.
-    #[arg(long)]
-    tenant: String,
     /// What it does when told to.
     #[arg(long)]
     part: Part,
@@ -33,7 +26,7 @@ pub struct TenantArgs {
 
 /// Runs a tenant: connects, gets ready, and plays its part whenever standard input says so, until that ends.
 pub fn run(args: &TenantArgs) -> Result<ExitCode> {
-    let client = Client::connect(&args.socket, Some(&args.tenant))?;
+    let client = Client::from_environment()?;
     match args.part {
         Part::Saturate { wave_instructions, in_flight } => saturate(&client, wave_instructions, in_flight)?,
         Part::Interactive { period_ns } => interactive(&client, period_ns)?,

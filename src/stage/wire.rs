@@ -24,8 +24,8 @@ pub enum Part {
 }
 
 impl Part {
-    /// Keeps two kernels of about 100 us in flight.
-    pub const SATURATE: Part = Part::Saturate { wave_instructions: 14_000, in_flight: 2 };
+    /// Keeps sixteen kernels of about 100 us in flight, so that its queue stays full while the host has its processor elsewhere.
+    pub const SATURATE: Part = Part::Saturate { wave_instructions: 14_000, in_flight: 16 };
     /// Sends a small kernel every 20 ms.
     pub const INTERACTIVE: Part = Part::Interactive { period_ns: 20_000_000 };
 }

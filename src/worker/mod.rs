@@ -52,6 +52,7 @@ use sys::hardware::{Exclusive, HardwareMemory};
 use sys::mapping::{Access, Mapping};
 use sys::memfd::{MemFd, MemoryError};
 use sys::process::{TakeError, take_passed_fds};
+use sys::processor::Processors;
 use sys::socket::Channel;
 use tenant::Tenant;
 
@@ -144,8 +145,8 @@ impl StartError {
 impl Worker {
     /// Opens the device and serves the session to its end.
     fn run(self) -> Result<(), StartError> {
-        let device = match self.open_device() {
-            Ok(device) => device,
+        let (device, processors) = match self.open_device() {
+            Ok(opened) => opened,
             Err(error) => {
                 let text = error.to_string();
                 let ending = Ending { reason: EndReason::StartFailed, signal: 0, text: Text::truncated(&text) };
@@ -166,6 +167,10 @@ impl Worker {
         let (done, stopped) = channel_of_the_end();
         let runner = Runner::new(device, Arc::clone(&shared), bell, start.scrub != 0);
         spawn("device", move || {
+            if let Some(Err(error)) = processors.map(Processors::stay) {
+                // It was possible a moment ago. Elsewhere it is as right, at another speed.
+                eprintln!("wavegate worker: {error}");
+            }
             runner.run();
             drop(done);
         })?;
@@ -195,7 +200,7 @@ impl Worker {
         Ok(())
     }
 
-    fn open_device(&self) -> Result<Box<dyn Device>, StartError> {
+    fn open_device(&self) -> Result<(Box<dyn Device>, Option<Processors>), StartError> {
         let config: SoftConfig = self.start.device.as_str().parse()?;
         let (Partition { bytes, .. }, fd) = match self.link.receive()? {
             (_, WorkerOrder::Partition(partition), fds) => (partition, fds.into_iter().next()),
@@ -204,7 +209,14 @@ impl Worker {
         let fd = fd.ok_or(StartError::Order { got: "no descriptor", wanted: "one with Partition" })?;
         let memory = MemFd::adopt(fd, usize::try_from(bytes.0).unwrap_or(0))?;
         let units = ComputeUnits::new(HardwareMemory::shared(&memory, LEASE)?);
-        Ok(Box::new(SoftDevice::new(&config, units)?))
+        // The device's own threads, if it has several, are started here and stay where they were started.
+        let ours = Processors::ours()?;
+        if let Some(processors) = config.processors() {
+            processors.stay()?;
+        }
+        let device = SoftDevice::new(&config, units)?;
+        ours.stay()?;
+        Ok((Box::new(device), config.processors()))
     }
 }
 

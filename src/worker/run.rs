@@ -20,15 +20,12 @@ use proto::gate::{GateLayout, LeaseState, Level, Scrub, StopReason};
 use proto::message::EndReason;
 use proto::queue::QueueLayout;
 use proto::range::RingSlots;
+use proto::wake::{RECHECK, SPIN, SPIN_IN_A_ROW, WORTH_LOOKING};
 use proto::{LeaseGeneration, QueueId};
 use std::sync::{Arc, Mutex, PoisonError};
 use sys::clock::Deadline;
 use sys::event::EventFd;
-use sys::wake::{self, Patience};
-
-/// How the run thread waits.
-const PATIENCE: Patience =
-    Patience { spin_ns: proto::wake::SPIN.0, recheck_ns: proto::wake::RECHECK.0 };
+use sys::wake::{self, Habit, Patience};
 
 /// See the module.
 pub(super) struct Runner {
@@ -47,6 +44,8 @@ pub(super) struct Runner {
     suspended: bool,
     /// Since when a lease is waited for.
     waiting_since: u64,
+    /// Whether work follows work.
+    habit: Habit,
     /// When work was seen while the lease was held.
     noticed: u64,
     parked_at: u64,
@@ -67,6 +66,7 @@ impl Runner {
             started: false,
             suspended: false,
             waiting_since: 0,
+            habit: Habit::default(),
             noticed: 0,
             parked_at: 0,
             parked_total: 0,
@@ -101,10 +101,16 @@ impl Runner {
     fn wait(&self, ready: impl Fn(&Self) -> bool) {
         let words = [self.shared.gate.wake(), self.shared.doorbell()];
         let done = || (self.shared.run_thread_is_called() || ready(self)).then_some(());
-        if wake::wait(words, PATIENCE, Deadline::NEVER, done).is_err() {
+        // Who was given work soon after the last is about to be given more; who waits for its turn waits long.
+        let soon = self.habit.is_answered_soon() && self.shared.gate.state() != Some(LeaseState::Runnable);
+        let spin_ns = if soon { SPIN_IN_A_ROW.0 } else { SPIN.0 };
+        let patience = Patience { spin_ns, recheck_ns: RECHECK.0 };
+        let begun = now_ns();
+        if wake::wait(words, patience, Deadline::NEVER, done).is_err() {
             // The kernel refuses to wait at all: then this is a loop that looks, which is slow and right.
             std::thread::yield_now();
         }
+        self.habit.waited(now_ns() - begun, WORTH_LOOKING.0);
     }
 
     fn ring_broker(&self) {

@@ -136,7 +136,7 @@ mod tests {
         let word = AtomicU32::new(1);
         let other = AtomicU32::new(7);
         type Waiter<'a> = &'a dyn Fn() -> Result<Woken, CallFailed>;
-        let waiters: [Waiter<'_>; 4] =
+        let waiters: [Waiter<'_>; 3] =
             [&|| wait(&word, 1, soon()), &|| wait_any(&[(&word, 1), (&other, 7)], soon()), &|| {
                 poll_any(&[(&word, 1), (&other, 7)], soon())
             }];
@@ -146,13 +146,6 @@ mod tests {
             assert!(start.elapsed() >= SHORT);
         }
         assert_eq!(wait(&word, 1, Deadline::at_ns(0)), Ok(Woken::TimedOut), "a past deadline polls");
-    }
-
-    #[test]
-    fn spinning_does_not_outlast_the_deadline() {
-        let word = AtomicU32::new(1);
-        let start = Instant::now();
-        assert!(start.elapsed() < Duration::from_secs(5));
     }
 
     #[test]

@@ -16,6 +16,7 @@
 //! | [`event`] | epoll, eventfd, timerfd, signalfd for a daemon loop |
 //! | [`socket`], [`listener`], [`peer`] | messages with descriptors, and who sent them |
 //! | [`process`], [`fence`] | children that inherit exactly what they are given, and limits on ourselves |
+//! | [`processor`] | where a thread runs |
 //! | [`clock`] | CLOCK_MONOTONIC in nanoseconds, deadlines |
 //!
 //! Linux 5.11 is enough for everything; what newer kernels add (`futex_waitv`, `SO_PEERPIDFD`, `MFD_NOEXEC_SEAL`)
@@ -38,6 +39,7 @@ pub mod mapping;
 pub mod memfd;
 pub mod peer;
 pub mod process;
+pub mod processor;
 mod ranges;
 pub mod socket;
 mod touch;

@@ -10,8 +10,9 @@
 //! - with nobody asleep, a ring is a fence and a load: the word's cache line stays where it is;
 //! - a peer that writes to the word without end costs itself a wake, or us a needless one. It cannot hold anybody up.
 //!
-//! A waiter looks for a while before it sleeps, and gives the processor away between looks: two processes that answer each other may sit on one
-//! processor, and a waiter that only spun would keep the other from answering (measured: an empty kernel's round trip took 29 us instead of 1.3).
+//! A waiter looks for a while before it sleeps, and offers the processor between looks: two processes that answer each other may sit on one
+//! processor, and a waiter that only spun would keep the other from answering (measured: an empty kernel's round trip took 29 us instead of 6, or of 1.5 where they
+//! sit apart). If somebody takes the offer, the waiter sleeps, for looking on would take time from who works.
 //!
 //! Left to the caller: a waker that is killed inside [`ring`] may have taken the bit and not made the call. Who waits for a process that may die
 //! bounds its sleep by [`Patience::recheck_ns`] and looks at that process.
@@ -21,6 +22,7 @@ use std::sync::atomic::{AtomicU32, Ordering, fence};
 use crate::clock::{Deadline, now_ns};
 use crate::error::CallFailed;
 use crate::futex;
+use crate::processor;
 
 /// Tries of a ring before it wakes without having counted: a peer that keeps changing the word cannot keep us here.
 const TRIES: u32 = 64;
@@ -37,6 +39,23 @@ pub struct Patience {
     pub spin_ns: u64,
     /// Longest sleep without another look, in nanoseconds.
     pub recheck_ns: u64,
+}
+
+/// What a waiter has learnt: whether it is usually answered soon. Threads may share it; a guess that is wrong costs one wake-up, or some looks.
+#[derive(Debug, Default)]
+pub struct Habit(AtomicU32);
+
+impl Habit {
+    /// Notes how long a wait took; it was short up to `short_ns`.
+    pub fn waited(&self, ns: u64, short_ns: u64) {
+        let long = if ns <= short_ns { 0 } else { self.0.load(Ordering::Relaxed).saturating_add(1) };
+        self.0.store(long, Ordering::Relaxed);
+    }
+
+    /// Whether one of the last two waits was short: a single long one may have been a move to another processor, or somebody else's turn.
+    pub fn is_answered_soon(&self) -> bool {
+        self.0.load(Ordering::Relaxed) < 2
+    }
 }
 
 /// Wakes whoever sleeps on `word`. Call it after making visible what they wait for.
@@ -60,12 +79,13 @@ pub fn wait<T, const N: usize>(
     if let Some(answer) = done() {
         return Ok(Some(answer));
     }
+    if patience.spin_ns > 0
+        && let Some(answer) = look(patience, &mut done)
+    {
+        return Ok(Some(answer));
+    }
+    // Only once: somebody who waits for hours must not look whenever it wakes to check.
     loop {
-        if patience.spin_ns > 0
-            && let Some(answer) = look(patience, &mut done)
-        {
-            return Ok(Some(answer));
-        }
         let armed = words.map(|word| (word, protocol::arm(word)));
         if let Some(answer) = done() {
             return Ok(Some(answer));
@@ -104,7 +124,10 @@ fn look<T>(patience: Patience, done: &mut impl FnMut() -> Option<T>) -> Option<T
             return None;
         }
         if now - begun >= KEEP_NS {
-            std::thread::yield_now();
+            // Who looks on takes time from whoever else is here, and that may be who works on the answer.
+            if processor::offer() {
+                return done();
+            }
         }
     }
 }
@@ -189,6 +212,20 @@ mod tests {
         assert!(protocol::ring(&word), "the bit asks for the call");
         assert!(!protocol::ring(&word), "and is taken once");
         assert_eq!(word.load(Ordering::Relaxed), 8);
+    }
+
+    #[test]
+    fn one_long_wait_does_not_change_a_habit() {
+        let habit = Habit::default();
+        let soon = |waits: &[u64]| {
+            waits.iter().for_each(|ns| habit.waited(*ns, 150));
+            habit.is_answered_soon()
+        };
+        assert!(habit.is_answered_soon(), "at first");
+        assert!(soon(&[100, 1000]));
+        assert!(!soon(&[1000]));
+        assert!(!soon(&[1000, 1000]));
+        assert!(soon(&[150]));
     }
 
     #[test]

@@ -7,6 +7,7 @@
 mod program;
 mod rig;
 mod sessions;
+mod tenants;
 
 /// Where `program` looks for its deadline.
 mod stub {

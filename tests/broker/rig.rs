@@ -156,9 +156,10 @@ impl Drop for Broker {
     }
 }
 
-fn wavegate() -> Command {
+/// Returns the program, in an environment that says nothing of brokers.
+pub(crate) fn wavegate() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_wavegate"));
-    for variable in ["WAVEGATE_SOCKET", "WAVEGATE_ADMIN_SOCKET", "WAVEGATE_LOG"] {
+    for variable in ["WAVEGATE_SOCKET", "WAVEGATE_TENANT", "WAVEGATE_ADMIN_SOCKET", "WAVEGATE_LOG"] {
         command.env_remove(variable);
     }
     command

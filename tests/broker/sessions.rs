@@ -22,18 +22,18 @@ const TWO: &str = r#"
 "#;
 
 /// A session with a queue and a kernel that takes a while.
-struct Busy {
-    client: Client,
-    queue: Queue,
-    placed: Placed,
+pub(crate) struct Busy {
+    pub(crate) client: Client,
+    pub(crate) queue: Queue,
+    pub(crate) placed: Placed,
 }
 
 impl Busy {
-    fn new(broker: &Broker, tenant: &str) -> Busy {
+    pub(crate) fn new(broker: &Broker, tenant: &str) -> Busy {
         Busy::with(broker, tenant, kernels::find("vector_add").unwrap().small_case(1))
     }
 
-    fn with(broker: &Broker, tenant: &str, case: Case) -> Busy {
+    pub(crate) fn with(broker: &Broker, tenant: &str, case: Case) -> Busy {
         let client = broker.connect(tenant).unwrap();
         let queue = client.queue(64).unwrap();
         let code = load(&client, case.kernel);
@@ -42,13 +42,13 @@ impl Busy {
     }
 
     /// Runs the kernel and checks the result.
-    fn work(&self) {
+    pub(crate) fn work(&self) {
         run(&self.client, &self.queue, &self.placed).unwrap();
         self.placed.check();
     }
 }
 
-fn kill(pid: u32) {
+pub(crate) fn kill(pid: u32) {
     kill_process(Pid::from_raw(pid.cast_signed()).unwrap(), Signal::KILL).unwrap();
 }
 

@@ -1,8 +1,9 @@
-//! `soft[:arch=gfx90a,cus=8,threads=1,vram=4GiB]`.
+//! `soft[:arch=gfx90a,cus=8,threads=1,vram=4GiB,pin=2-3]`.
 
 use gcn::arch::Arch;
 use std::fmt;
 use std::str::FromStr;
+use sys::processor::Processors;
 
 /// Most compute units: the largest gfx942 part has 304.
 const CUS_MAX: u32 = 304;
@@ -20,11 +21,21 @@ pub struct SoftConfig {
     pub threads: u32,
     /// Bytes of device memory.
     pub vram_bytes: u64,
+    /// Host processors that its threads stay on: first and last. Sessions then compute at the same speed, wherever the host has put the rest of them, as they
+    /// would on one GPU.
+    pub pin: Option<(u16, u16)>,
+}
+
+impl SoftConfig {
+    /// Returns the host processors that the device's threads stay on, if it has its own.
+    pub fn processors(&self) -> Option<Processors> {
+        self.pin.map(|(first, last)| Processors::range(first, last))
+    }
 }
 
 impl Default for SoftConfig {
     fn default() -> SoftConfig {
-        SoftConfig { arch: Arch::Gfx90a, cus: 8, threads: 1, vram_bytes: 4 << 30 }
+        SoftConfig { arch: Arch::Gfx90a, cus: 8, threads: 1, vram_bytes: 4 << 30, pin: None }
     }
 }
 
@@ -35,7 +46,7 @@ pub enum SoftConfigError {
     #[error("unknown device {0:?}: use soft or soft:arch=gfx90a,cus=8,threads=1,vram=4GiB")]
     Device(String),
     /// An option that there is not.
-    #[error("soft has no option {0:?}: use arch, cus, threads, vram")]
+    #[error("soft has no option {0:?}: use arch, cus, threads, vram, pin")]
     Option(String),
     /// A value that an option does not take.
     #[error("{option}={value}: {expected}")]
@@ -75,6 +86,12 @@ impl FromStr for SoftConfig {
                     let bytes = parse_bytes(value).filter(|n| (1 << 20..=VRAM_MAX).contains(n));
                     config.vram_bytes = bytes.ok_or(bad("vram", "use 1MiB to 1TiB, such as 512MiB or 4GiB"))?;
                 }
+                "pin" => {
+                    let (first, last) = value.split_once('-').unwrap_or((value, value));
+                    let range = first.parse().ok().zip(last.parse().ok()).filter(|(first, last)| first <= last);
+                    config.pin =
+                        Some(range.ok_or(bad("pin", "use a host processor such as 1, or a range such as 2-3"))?);
+                }
                 _ => return Err(SoftConfigError::Option(key.to_owned())),
             }
         }
@@ -84,9 +101,14 @@ impl FromStr for SoftConfig {
 
 impl fmt::Display for SoftConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let SoftConfig { arch, cus, threads, vram_bytes } = self;
+        let SoftConfig { arch, cus, threads, vram_bytes, pin } = self;
         let mib = vram_bytes >> 20;
-        write!(f, "soft:arch={arch},cus={cus},threads={threads},vram={mib}MiB")
+        write!(f, "soft:arch={arch},cus={cus},threads={threads},vram={mib}MiB")?;
+        match pin {
+            None => Ok(()),
+            Some((first, last)) if first == last => write!(f, ",pin={first}"),
+            Some((first, last)) => write!(f, ",pin={first}-{last}"),
+        }
     }
 }
 
@@ -118,11 +140,14 @@ mod tests {
         check("soft", "soft:arch=gfx90a,cus=8,threads=1,vram=4096MiB");
         check("soft:arch=gfx942,cus=2,vram=512MiB", "soft:arch=gfx942,cus=2,threads=1,vram=512MiB");
         check("rocr:0", "unknown device \"rocr:0\": use soft or soft:arch=gfx90a,cus=8,threads=1,vram=4GiB");
+        check("soft:pin=1", "soft:arch=gfx90a,cus=8,threads=1,vram=4096MiB,pin=1");
+        check("soft:pin=2-3", "soft:arch=gfx90a,cus=8,threads=1,vram=4096MiB,pin=2-3");
+        check("soft:pin=3-2", "pin=3-2: use a host processor such as 1, or a range such as 2-3");
         check("soft:cus=0", "cus=0: use 1 to 304 compute units");
         check("soft:threads=x", "threads=x: use 1 to as many host threads as compute units");
         check("soft:vram=4GB", "vram=4GB: use 1MiB to 1TiB, such as 512MiB or 4GiB");
         check("soft:vram=99999999999TiB", "vram=99999999999TiB: use 1MiB to 1TiB, such as 512MiB or 4GiB");
         check("soft:arch=gfx1100", "arch=gfx1100: use gfx90a or gfx942");
-        check("soft:lanes=32", "soft has no option \"lanes\": use arch, cus, threads, vram");
+        check("soft:lanes=32", "soft has no option \"lanes\": use arch, cus, threads, vram, pin");
     }
 }
