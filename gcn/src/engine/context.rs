@@ -8,6 +8,7 @@ use super::queue::{Launcher, Queue, QueueError, QueueId, QueueSpec, Scratch};
 use super::run::{Env, LOOK_EVERY};
 use crate::arch::Arch;
 use crate::exec::Tier;
+use crate::exec::gws::Gws;
 use crate::hardware::{CuHardware, WAVE_SLOTS};
 use crate::memory::Memory;
 use std::collections::BTreeMap;
@@ -58,6 +59,7 @@ pub struct Context {
     next_cu: usize,
     look_every: u32,
     scratch: Scratch,
+    gws: Gws,
     /// Registers and LDS while suspended.
     saved: Vec<u8>,
     suspended: bool,
@@ -95,6 +97,7 @@ impl Context {
             next_cu: 0,
             look_every: LOOK_EVERY,
             scratch: Scratch { slots, ..Scratch::default() },
+            gws: Gws::default(),
             saved: Vec::new(),
             suspended: false,
             pool,
@@ -202,7 +205,7 @@ impl Context {
             if host.should_stop() {
                 break Outcome::Stopped;
             }
-            let env = Env { arch, code: &self.code, mem, host, look_every: self.look_every };
+            let env = Env { arch, code: &self.code, mem, host, gws: &self.gws, look_every: self.look_every };
             first_instruction.get_or_insert_with(|| host.now());
             let end = match &self.pool {
                 None => one_unit(&mut self.cus, &mut self.next_cu, hw, &env, &dispatches),

@@ -80,12 +80,6 @@ pub enum LaunchError {
     /// The kernel object is no kernel descriptor.
     #[error("the kernel object is no kernel descriptor: {0}")]
     Descriptor(#[from] DescriptorError),
-    /// The kernel asks for a floating-point mode that the device does not honour.
-    #[error("the kernel asks for {what}, which this device does not do")]
-    Mode {
-        /// Which.
-        what: &'static str,
-    },
 }
 
 /// A dispatch that is under way: launch facts that never change, and how far it is.
@@ -155,7 +149,6 @@ impl Dispatch {
         let mut bytes = [0u8; 64];
         mem.read(packet.kernel_object, &mut bytes).map_err(LaunchError::Unreadable)?;
         let descriptor = KernelDescriptor::parse(&bytes)?;
-        crate::exec::mode_supported(descriptor.initial_mode()).map_err(|what| LaunchError::Mode { what })?;
 
         let waves_per_group = (items as u32).div_ceil(LANES as u32);
         let waves_per_simd =

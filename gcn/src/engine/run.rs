@@ -5,6 +5,8 @@ use super::code::CodeCache;
 use super::wave::Wave;
 use crate::arch::Arch;
 use crate::exec::cx::{Cx, Flow};
+use crate::exec::gws::Gws;
+use crate::exec::mode;
 use crate::fault::FaultKind;
 use crate::hardware::{CuHardware, SIMDS, WAVE_SLOTS};
 use crate::memory::Memory;
@@ -20,6 +22,7 @@ pub(super) struct Env<'a> {
     pub(super) code: &'a CodeCache,
     pub(super) mem: &'a dyn Memory,
     pub(super) host: &'a dyn Host,
+    pub(super) gws: &'a Gws,
     /// Instructions of a wave between two looks at [`Host::should_stop`].
     pub(super) look_every: u32,
 }
@@ -48,6 +51,7 @@ pub(super) fn turn(env: &Env<'_>, wave: &mut Wave, hw: &mut CuHardware) -> (Turn
         lds: &mut hw.lds,
         mem: env.mem,
         w: &mut wave.state,
+        gws: env.gws,
         clock: &clock,
     };
     let mut executed = 0u64;
@@ -94,7 +98,7 @@ fn steps(
             }
             fuel -= 1;
             cx.w.pc = cx.w.pc.wrapping_add(u64::from(inst.bytes));
-            let flow = (inst.run)(cx, inst);
+            let flow = if cx.w.unusual { mode::run(cx, inst) } else { (inst.run)(cx, inst) };
             if flow == Flow::Next {
                 continue;
             }

@@ -130,11 +130,12 @@ impl Wave {
         });
         hw.vgpr[place.simd % hw.vgpr.len()][usize::from(place.row_base) % SIMD_ROWS] = ids;
 
-        Wave {
+        let mut wave = Wave {
             state: WaveState {
                 pc: d.entry,
                 scc: false,
-                mode: k.initial_mode(),
+                mode: 0,
+                unusual: false,
                 row_base: place.row_base,
                 vgprs: k.arch_vgprs(),
                 acc_offset: k.accum_offset,
@@ -144,6 +145,7 @@ impl Wave {
                 scratch: d.scratch_base.wrapping_add(wave_offset),
                 scratch_lane_bytes: d.private_bytes,
                 hw_id: place.slot as u32 & 7 | (place.simd as u32) << 4 | place.cu << 8,
+                gws_waits: None,
                 message: 0,
                 fault: None,
             },
@@ -152,6 +154,8 @@ impl Wave {
             slot: place.slot,
             rows: place.rows,
             page: None,
-        }
+        };
+        wave.state.set_mode(k.initial_mode());
+        wave
     }
 }

@@ -45,6 +45,12 @@ pub(crate) fn dec(old: u32, limit: u32) -> u32 {
     if old == 0 || old > limit { limit } else { old - 1 }
 }
 
+/// Two words of which each is replaced, its top bit cleared, if the top bit of the new one is set.
+pub(crate) fn condxchg32(old: u64, data: u64) -> u64 {
+    let word = |old: u32, new: u32| if new >> 31 == 1 { new & 0x7fff_ffff } else { old };
+    u64::from(word(old as u32, data as u32)) | u64::from(word((old >> 32) as u32, (data >> 32) as u32)) << 32
+}
+
 /// As [`inc`] for 64 bits.
 pub(crate) fn inc64(old: u64, limit: u64) -> u64 {
     if old >= limit { 0 } else { old + 1 }

@@ -1,5 +1,6 @@
 //! What one instruction may touch: the wave's registers, its work-group's LDS, memory, and its control state.
 
+use super::gws::Gws;
 use super::inst::{Dst, Inst, Src};
 use crate::arch::Arch;
 use crate::fault::FaultKind;
@@ -38,6 +39,8 @@ pub(crate) struct WaveState {
     pub(crate) scc: bool,
     /// MODE register: rounding in 0..4, denormals in 4..8, DX10 clamp 8, IEEE 9, GPR index enable 27.
     pub(crate) mode: u32,
+    /// Whether MODE asks for what the handlers do not do by themselves: [`super::mode`] stands before every instruction.
+    pub(crate) unusual: bool,
     /// First row of the wave in its SIMD's register file.
     pub(crate) row_base: u16,
     /// Architectural VGPRs the wave may name.
@@ -56,6 +59,8 @@ pub(crate) struct WaveState {
     pub(crate) scratch_lane_bytes: u32,
     /// Hardware id register value: slot, SIMD and compute unit.
     pub(crate) hw_id: u32,
+    /// While it waits at a global wave sync: how often that had let everybody go when the wait began.
+    pub(crate) gws_waits: Option<u64>,
     /// Last `s_sendmsg` immediate.
     pub(crate) message: u16,
     pub(crate) fault: Option<(FaultKind, Option<u8>)>,
@@ -79,6 +84,8 @@ pub(crate) struct Cx<'a> {
     pub(crate) lds: &'a mut [u8; LDS_BYTES],
     pub(crate) mem: &'a dyn Memory,
     pub(crate) w: &'a mut WaveState,
+    /// The session's counters for global wave sync.
+    pub(crate) gws: &'a Gws,
     /// Returns the device's clock in nanoseconds, for `s_memtime` and `s_memrealtime`.
     pub(crate) clock: &'a dyn Fn() -> u64,
 }

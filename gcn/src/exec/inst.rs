@@ -189,8 +189,8 @@ impl Inst {
         if row.traits.has(Traits::DECODE_ONLY) {
             i.run = |cx, i| cx.unsupported(i);
         } else if i.flags & flag::LDS != 0 {
-            i.run = |cx, i| cx.unsupported_form(i, "a load from memory to LDS");
-        } else if i.flags & flag::GDS != 0 {
+            i.run = |cx, i| cx.load_to_lds(i);
+        } else if i.flags & flag::GDS != 0 && !row.name.starts_with("ds_gws") {
             i.run = |cx, i| cx.unsupported_form(i, "global data share");
         }
         i
@@ -289,11 +289,13 @@ fn expand_literal(literal: u32, ty: Ty) -> u64 {
 fn inline_constant(code: u16, ty: Ty) -> u64 {
     let integer = |value: i64| match ty.dwords() {
         2 if !matches!(ty, Ty::PF32 | Ty::P32) => value as u64,
+        // The only operand of eight registers that can be a constant is the addend of a product of doubles.
+        8 => value as u64,
         _ => u64::from(value as u32),
     };
     let float = |f16: u16, f32: f32, f64: f64| match ty {
         Ty::F16 | Ty::B16 | Ty::I16 | Ty::U16 | Ty::PF16 | Ty::P16 => u64::from(f16),
-        Ty::F64 | Ty::B64 | Ty::I64 | Ty::U64 => f64.to_bits(),
+        Ty::F64 | Ty::B64 | Ty::I64 | Ty::U64 | Ty::B256 => f64.to_bits(),
         _ => u64::from(f32.to_bits()),
     };
     match code {
@@ -309,7 +311,7 @@ fn inline_constant(code: u16, ty: Ty) -> u64 {
         247 => float(0xc400, -4.0, -4.0),
         // 1 / (2 pi), rounded in each format (ISA document, "inline constants").
         248 => match ty {
-            Ty::F64 | Ty::B64 | Ty::I64 | Ty::U64 => 0x3fc4_5f30_6dc9_c882,
+            Ty::F64 | Ty::B64 | Ty::I64 | Ty::U64 | Ty::B256 => 0x3fc4_5f30_6dc9_c882,
             _ => float(0x3118, f32::from_bits(0x3e22_f983), 0.0),
         },
         _ => 0,

@@ -4,6 +4,7 @@ use super::atomic::Word;
 use super::cx::{Cx, Flow};
 use super::inst::{Dst, Inst, Src};
 use super::memory::plus;
+use super::mode::M0;
 use crate::arch::LANES;
 use crate::hardware::Row;
 use crate::memory::active;
@@ -57,7 +58,7 @@ impl Pattern {
 impl Cx<'_> {
     /// The work-group's LDS.
     #[inline(always)]
-    fn lds_window(&mut self) -> &mut [u8] {
+    pub(super) fn lds_window(&mut self) -> &mut [u8] {
         let from = self.w.lds_base as usize;
         let to = from + self.w.lds_bytes as usize;
         self.lds.get_mut(from..to).unwrap_or_default()
@@ -270,6 +271,55 @@ impl Cx<'_> {
         let (mask, offset) = (self.exec(), Self::ds_offset(i));
         let address = self.lanes(i.src[0], 0).map(|a| a.wrapping_add(offset));
         self.lds_atomic_at(i, mask, &address, returns, f);
+        Flow::Next
+    }
+
+    /// Two exchanges at offsets in units of `unit` bytes; both old values are returned.
+    pub(crate) fn ds_wrxchg2<A: Word>(&mut self, i: &Inst, unit: u32) -> Flow {
+        let (mask, address) = (self.exec(), self.lanes(i.src[0], 0));
+        let offsets = [Self::ds_offset(i) & 0xff, Self::ds_offset(i) >> 8];
+        let new = |cx: &Self, k: usize, lane: usize| cx.operand::<A>(i.src[1 + k], 0, lane);
+        let data: [[A; 2]; LANES] = core::array::from_fn(|lane| [new(self, 0, lane), new(self, 1, lane)]);
+        for lane in active(mask) {
+            for (k, offset) in offsets.into_iter().enumerate() {
+                let at = address[lane].wrapping_add(offset * unit) as usize;
+                let Some(bytes) = self.lds_window().get_mut(at..at.wrapping_add(4 * A::DWORDS)) else { continue };
+                let mut raw = [0; 8];
+                raw[..4 * A::DWORDS].copy_from_slice(bytes);
+                bytes.copy_from_slice(&data[lane][k].to_raw().to_le_bytes()[..4 * A::DWORDS]);
+                self.set_operand(plus(i.dst, k * A::DWORDS), lane, A::from_raw(u64::from_le_bytes(raw)));
+            }
+        }
+        Flow::Next
+    }
+
+    /// Addresses that M0 and the lane's number make: `ds_read_addtid` and `ds_write_addtid`.
+    fn addtid(&self, i: &Inst) -> Row {
+        let base = (self.s[M0] & 0xffff).wrapping_add(Self::ds_offset(i));
+        core::array::from_fn(|lane| base.wrapping_add(4 * lane as u32))
+    }
+
+    pub(crate) fn ds_read_addtid(&mut self, i: &Inst) -> Flow {
+        let (mask, address) = (self.exec(), self.addtid(i));
+        self.lds_load::<1>(i.dst, mask, &address, 0);
+        Flow::Next
+    }
+
+    pub(crate) fn ds_write_addtid(&mut self, i: &Inst) -> Flow {
+        let (mask, address) = (self.exec(), self.addtid(i));
+        self.lds_store::<1>(i.src[1], mask, &address, 0);
+        Flow::Next
+    }
+
+    /// `ds_append` and `ds_consume`: the counter that M0 points to changes by the number of active lanes; all get its old value.
+    pub(crate) fn ds_count(&mut self, i: &Inst, change: fn(u32, u32) -> u32) -> Flow {
+        let exec = self.exec();
+        let at = (self.s[M0] & 0xffff).wrapping_add(Self::ds_offset(i)) as usize & !3;
+        let old = Self::lds_word(self.lds_window(), at);
+        if let Some(word) = self.lds_window().get_mut(at..at + 4) {
+            word.copy_from_slice(&change(old, exec.count_ones()).to_le_bytes());
+        }
+        self.put(i.dst, 0, &[old; LANES], exec);
         Flow::Next
     }
 

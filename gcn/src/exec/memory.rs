@@ -61,7 +61,7 @@ impl Addresses {
 impl Cx<'_> {
     /// Addresses of a GLOBAL instruction: a 64-bit register pair, or a scalar base and a 32-bit offset.
     #[inline(always)]
-    fn global_addresses(&self, i: &Inst) -> Addresses {
+    pub(super) fn global_addresses(&self, i: &Inst) -> Addresses {
         let mut address = [0; LANES];
         let low = self.lanes(i.src[0], 0);
         if i.flags & flag::SADDR != 0 {
@@ -80,7 +80,7 @@ impl Cx<'_> {
     }
 
     /// Addresses of a SCRATCH instruction, after interleaving.
-    fn scratch_addresses(&self, i: &Inst, bytes: u64) -> Result<Addresses, (FaultKind, u8)> {
+    pub(super) fn scratch_addresses(&self, i: &Inst, bytes: u64) -> Result<Addresses, (FaultKind, u8)> {
         let vector = if i.flags & flag::HAS_SVE != 0 { i.flags & flag::SVE != 0 } else { i.flags & flag::SADDR == 0 };
         let scalar = if i.flags & flag::SADDR != 0 { self.s[usize::from(i.sdst) & 127] } else { 0 };
         let lanes = if vector { self.lanes(i.src[0], 0) } else { [0; LANES] };
@@ -112,7 +112,7 @@ impl Cx<'_> {
     }
 
     /// Addresses of a MUBUF instruction from its buffer descriptor. `None` in a lane: out of range, reads zero, writes nothing.
-    fn buffer_addresses(&self, i: &Inst, bytes: u64) -> Addresses {
+    pub(super) fn buffer_addresses(&self, i: &Inst, bytes: u64) -> Addresses {
         let Src::S(descriptor) = i.src[1] else { return Addresses { address: [0; LANES], mask: 0 } };
         let word = |k: usize| self.s[(usize::from(descriptor) + k) & 127];
         let base = u64::from(word(0)) | u64::from(word(1) & 0xffff) << 32;

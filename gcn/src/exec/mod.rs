@@ -5,21 +5,27 @@
 //! Rust over arrays of lanes, and is inlined into both.
 
 pub(crate) mod atomic;
+mod control;
 pub(crate) mod cx;
+mod direct;
 mod division;
+mod float8;
+pub(crate) mod gws;
 mod half;
 pub(crate) mod inst;
 mod lane;
 mod lds;
+mod matrix;
 mod memory;
+pub(crate) mod mode;
 pub(crate) mod modified;
 mod numeric;
 mod saturate;
 mod scalar;
+mod soft;
 #[cfg(test)]
 mod tests;
 mod tier;
 mod vector;
 
-pub(crate) use numeric::mode_supported;
 pub use tier::Tier;

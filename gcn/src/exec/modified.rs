@@ -6,6 +6,7 @@
 use super::cx::{Cx, EXEC, Flow};
 use super::half::{Half, pack};
 use super::inst::{Dst, Inst, Src};
+use super::mode::DX10_CLAMP;
 use super::saturate;
 use crate::arch::LANES;
 use crate::hardware::Row;
@@ -37,13 +38,10 @@ pub(super) fn run(cx: &mut Cx<'_>, i: &Inst) -> Flow {
         {
             return saturate::run(cx, i, exact);
         }
-        // Conversions saturate anyway.
-        if !row.name.starts_with("v_cvt_") {
-            return cx.unsupported_form(i, "clamp of an integer result");
+        // Conversions saturate anyway, and what is not a sum has nothing to saturate.
+        if i.extra == Extra::None && saturate::is_wider(row.name) {
+            return saturate::run_wide(cx, i);
         }
-    }
-    if i.omod != 0 && !float {
-        return cx.unsupported_form(i, "an output multiplier on an integer result");
     }
     let packed = row.encoding == Encoding::Vop3p;
     let op_sel = if packed { i.op_sel } else { 0 };
@@ -60,7 +58,8 @@ pub(super) fn run(cx: &mut Cx<'_>, i: &Inst) -> Flow {
         }
         Extra::None if i.op_sel & 7 != 0 && !packed => {
             for k in 0..3 {
-                if i.op_sel >> k & 1 == 1 && row.src[k] != Ty::None {
+                // Conversions to bytes choose a place in their result; their sources are whole.
+                if i.op_sel >> k & 1 == 1 && !matches!(row.src[k], Ty::None | Ty::F32) {
                     let selected = select(&cx.lanes(i.src[k], 0), 5, false);
                     plain.src[k] = in_row(cx, k, &selected);
                 }
@@ -75,7 +74,12 @@ pub(super) fn run(cx: &mut Cx<'_>, i: &Inst) -> Flow {
     plain.dst = Dst::T(RESULT);
     plain.settle();
     let flow = (plain.run)(cx, &plain);
-    finish(cx, i, row);
+    let how = Output {
+        omod: if cx.w.multiplies_output(row.dst) { i.omod } else { 0 },
+        clamp: i.clamp,
+        nan_to_zero: cx.w.mode & DX10_CLAMP != 0,
+    };
+    finish(cx, i, row, how);
     flow
 }
 
@@ -100,25 +104,25 @@ fn select(row: &Row, sel: u32, sign: bool) -> Row {
 }
 
 /// Applies output modifiers to the result in operand rows and merges it into the destination.
-fn finish(cx: &mut Cx<'_>, i: &Inst, row: &isa::Row) {
+fn finish(cx: &mut Cx<'_>, i: &Inst, row: &isa::Row, how: Output) {
     let (exec, ty) = (cx.exec(), row.dst);
-    let modified = i.clamp || i.omod != 0;
+    let modified = how.clamp || how.omod != 0;
     match ty {
-        Ty::F32 if modified => change(cx, 0, |x| modify(f32::from_bits(x), i).to_bits()),
-        Ty::F16 if modified => change(cx, 0, |x| u32::from(modify(Half::from_bits(x as u16), i).bits())),
+        Ty::F32 if modified => change(cx, 0, |x| modify(f32::from_bits(x), how).to_bits()),
+        Ty::F16 if modified => change(cx, 0, |x| u32::from(modify(Half::from_bits(x as u16), how).bits())),
         Ty::PF32 if modified => {
-            change(cx, 0, |x| modify(f32::from_bits(x), i).to_bits());
-            change(cx, 1, |x| modify(f32::from_bits(x), i).to_bits());
+            change(cx, 0, |x| modify(f32::from_bits(x), how).to_bits());
+            change(cx, 1, |x| modify(f32::from_bits(x), how).to_bits());
         }
         Ty::PF16 if modified => change(cx, 0, |x| {
-            let half = |bits: u32| modify(Half::from_bits(bits as u16), i).bits();
+            let half = |bits: u32| modify(Half::from_bits(bits as u16), how).bits();
             pack(half(x), half(x >> 16))
         }),
         Ty::F64 if modified => {
             let (lo, hi) = (*cx.row(Dst::T(RESULT), 0), *cx.row(Dst::T(RESULT), 1));
             for lane in 0..LANES {
                 let x = f64::from_bits(u64::from(lo[lane]) | u64::from(hi[lane]) << 32);
-                let bits = modify(x, i).to_bits();
+                let bits = modify(x, how).to_bits();
                 cx.row_mut(Dst::T(RESULT), 0)[lane] = bits as u32;
                 cx.row_mut(Dst::T(RESULT), 1)[lane] = (bits >> 32) as u32;
             }
@@ -129,6 +133,8 @@ fn finish(cx: &mut Cx<'_>, i: &Inst, row: &isa::Row) {
     let merged = match i.extra {
         Extra::Sdwa(word) => place(&old, cx.row(Dst::T(RESULT), 0), word >> 8 & 7, word >> 11 & 3),
         _ if row.encoding == Encoding::Vop3p => *cx.row(Dst::T(RESULT), 0),
+        // Stochastic conversions to a byte choose among four places.
+        _ if row.name.starts_with("v_cvt_sr_") => place(&old, cx.row(Dst::T(RESULT), 0), u32::from(i.op_sel >> 2), 2),
         // op_sel[3]: a 16-bit result goes to the high half. Rows that choose halves keep the other one, older ones clear it.
         _ if i.op_sel & 8 != 0 => place(&old, cx.row(Dst::T(RESULT), 0), 5, 2),
         _ if row.traits.has(Traits::OP_SEL) => place(&old, cx.row(Dst::T(RESULT), 0), 4, 2),
@@ -150,8 +156,9 @@ fn change(cx: &mut Cx<'_>, d: usize, f: impl Fn(u32) -> u32) {
 /// A float that output modifiers apply to.
 trait Modified: Copy {
     fn scale(self, by: f32) -> Self;
-    /// Clamps to 0..=1. With DX10_CLAMP, which compilers set, NaN becomes zero: it is not above zero.
+    /// Clamps to 0..=1; NaN becomes zero, as with DX10_CLAMP, because it is not above zero.
     fn unit(self) -> Self;
+    fn is_nan(self) -> bool;
 }
 
 impl Modified for f32 {
@@ -160,6 +167,9 @@ impl Modified for f32 {
     }
     fn unit(self) -> f32 {
         if self > 0.0 { self.min(1.0) } else { 0.0 }
+    }
+    fn is_nan(self) -> bool {
+        self.is_nan()
     }
 }
 
@@ -170,6 +180,9 @@ impl Modified for f64 {
     fn unit(self) -> f64 {
         if self > 0.0 { self.min(1.0) } else { 0.0 }
     }
+    fn is_nan(self) -> bool {
+        self.is_nan()
+    }
 }
 
 impl Modified for Half {
@@ -179,16 +192,29 @@ impl Modified for Half {
     fn unit(self) -> Half {
         Half(self.0.unit())
     }
+    fn is_nan(self) -> bool {
+        self.0.is_nan()
+    }
 }
 
-fn modify<F: Modified>(x: F, i: &Inst) -> F {
-    let x = match i.omod {
+/// What is done to a result.
+#[derive(Clone, Copy)]
+struct Output {
+    /// Output multiplier code, zero where the mode switches it off.
+    omod: u8,
+    clamp: bool,
+    /// What clamping makes of a NaN: zero, or nothing else.
+    nan_to_zero: bool,
+}
+
+fn modify<F: Modified>(x: F, how: Output) -> F {
+    let x = match how.omod {
         1 => x.scale(2.0),
         2 => x.scale(4.0),
         3 => x.scale(0.5),
         _ => x,
     };
-    if i.clamp { x.unit() } else { x }
+    if how.clamp && (how.nan_to_zero || !x.is_nan()) { x.unit() } else { x }
 }
 
 /// Places a result into part of the destination: `unused` 0 zeroes, 1 sign-extends into, 2 preserves the rest.

@@ -1,40 +1,65 @@
 //! What the numeric instructions compute, lane by lane, as plain functions.
 //!
-//! Floating point follows the MODE register's default for compute: round to nearest even, denormals kept. A kernel that asks for
-//! anything else is refused ([`mode_supported`]) rather than computed wrongly.
+//! Floating point as compute kernels begin: round to nearest even, denormals kept, IEEE rules. [`mode`](super::mode) serves the others.
 
 use super::half::Half;
 
-/// Whether the interpreter honours this MODE register; otherwise what it does not.
-pub(crate) fn mode_supported(mode: u32) -> Result<(), &'static str> {
-    if mode & 0xf != 0 {
-        return Err("a rounding mode other than nearest-even");
+/// A float that can be a signalling NaN.
+pub(crate) trait Signal: Copy {
+    /// Whether it is one.
+    fn is_signalling(self) -> bool;
+    /// With its quiet bit set.
+    fn quiet(self) -> Self;
+}
+
+impl Signal for f32 {
+    #[inline(always)]
+    fn is_signalling(self) -> bool {
+        // A signalling NaN lies between infinity and the quiet ones.
+        (self.to_bits() & 0x7fff_ffff).wrapping_sub(0x7f80_0001) < 0x003f_ffff
     }
-    if mode >> 4 & 3 != 3 {
-        return Err("flushing of 32-bit denormals");
+    #[inline(always)]
+    fn quiet(self) -> f32 {
+        f32::from_bits(self.to_bits() | 0x0040_0000)
     }
-    if mode >> 6 & 3 != 3 {
-        return Err("flushing of 16-bit and 64-bit denormals");
+}
+
+impl Signal for f64 {
+    #[inline(always)]
+    fn is_signalling(self) -> bool {
+        (self.to_bits() & !(1 << 63)).wrapping_sub(0x7ff0_0000_0000_0001) < 0x0007_ffff_ffff_ffff
     }
-    Ok(())
+    #[inline(always)]
+    fn quiet(self) -> f64 {
+        f64::from_bits(self.to_bits() | 0x0008_0000_0000_0000)
+    }
+}
+
+/// `number`, or the first signalling operand made quiet.
+#[inline(always)]
+fn signalled<F: Signal>(a: F, b: F, number: F) -> F {
+    let number = if b.is_signalling() { b.quiet() } else { number };
+    if a.is_signalling() { a.quiet() } else { number }
 }
 
 macro_rules! min_max {
     ($($min:ident $max:ident $t:ty;)*) => {$(
-        /// IEEE 754-2008 minNum with -0 below +0; a NaN loses to a number.
+        /// IEEE 754-2008 minNum with -0 below +0: a quiet NaN loses to a number, a signalling one comes out quiet.
         #[inline(always)]
         pub(crate) fn $min(a: $t, b: $t) -> $t {
             // Selects only, so that lanes stay together. Where the operands are equal their bits differ at most in the sign of zero.
             let smaller = if a < b { a } else { b };
             let smaller = if a == b { <$t>::from_bits(a.to_bits() | b.to_bits()) } else { smaller };
-            if b.is_nan() { a } else { smaller }
+            let number = if b.is_nan() { a } else { smaller };
+            signalled(a, b, number)
         }
-        /// IEEE 754-2008 maxNum with +0 above -0; a NaN loses to a number.
+        /// As the minimum, with +0 above -0.
         #[inline(always)]
         pub(crate) fn $max(a: $t, b: $t) -> $t {
             let larger = if a > b { a } else { b };
             let larger = if a == b { <$t>::from_bits(a.to_bits() & b.to_bits()) } else { larger };
-            if b.is_nan() { a } else { larger }
+            let number = if b.is_nan() { a } else { larger };
+            signalled(a, b, number)
         }
     )*};
 }
@@ -492,6 +517,21 @@ pub(crate) fn msad_u8(a: u32, b: u32, c: u32) -> u32 {
         sum = sum.wrapping_add(if y == 0 { 0 } else { x.abs_diff(y) });
     }
     sum
+}
+
+/// Four sums of absolute differences of four bytes each, of which the first operand's begin one byte apart, into four halves.
+#[inline(always)]
+pub(crate) fn qsad_pk_u16_u8(a: u64, b: u32, c: u64, sad: impl Fn(u32, u32, u32) -> u32) -> u64 {
+    (0..4).fold(0, |out, k| {
+        let half = (c >> (16 * k)) as u32 & 0xffff;
+        out | u64::from(sad((a >> (8 * k)) as u32, b, half) & 0xffff) << (16 * k)
+    })
+}
+
+/// Two floats in a register pair.
+#[inline(always)]
+pub(crate) fn pair(low: f32, high: f32) -> u64 {
+    u64::from(low.to_bits()) | u64::from(high.to_bits()) << 32
 }
 
 /// `c` plus the products of the signed `bits`-wide elements of `a` and `b`.

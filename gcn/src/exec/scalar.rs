@@ -230,9 +230,32 @@ impl Cx<'_> {
         Flow::Next
     }
 
+    /// The inverse of [`s_buffer_load`](Self::s_buffer_load); words beyond the end are dropped.
+    pub(crate) fn s_buffer_store(&mut self, i: &Inst, dwords: usize) -> Flow {
+        let Src::S(descriptor) = i.src[0] else { return self.illegal(i) };
+        let word = |k: usize| self.s[(usize::from(descriptor) + k) & 127];
+        let base = u64::from(word(0)) | u64::from(word(1) & 0xffff) << 32;
+        let bytes = u64::from(word(2)) * u64::from(word(1) >> 16 & 0x3fff).max(1);
+        let offset = self.smem_offset(i) & !3;
+        for k in 0..dwords {
+            let at = offset.wrapping_add(4 * k as u64);
+            let word = self.s[(usize::from(i.sdst) + k) & 127].to_le_bytes();
+            if at.saturating_add(4) <= bytes
+                && let Err(fault) = self.mem.write(base.wrapping_add(at), &word)
+            {
+                return self.fault(FaultKind::Memory(fault), None);
+            }
+        }
+        Flow::Next
+    }
+
     /// Stores `dwords` consecutive scalar registers.
     pub(crate) fn s_store(&mut self, i: &Inst, dwords: usize) -> Flow {
         let address = self.smem_address(i) & !3;
+        self.store_scalars(i, address, dwords)
+    }
+
+    fn store_scalars(&mut self, i: &Inst, address: u64, dwords: usize) -> Flow {
         let mut bytes = [0u8; 16];
         for (k, word) in bytes.as_chunks_mut::<4>().0.iter_mut().enumerate() {
             *word = self.s[(usize::from(i.sdst) + k) & 127].to_le_bytes();
@@ -241,6 +264,33 @@ impl Cx<'_> {
             Ok(()) => Flow::Next,
             Err(fault) => self.fault(FaultKind::Memory(fault), None),
         }
+    }
+
+    /// As [`s_load`](Self::s_load) with the offset register counting in units of 64 bytes.
+    pub(crate) fn s_scratch_load(&mut self, i: &Inst, dwords: usize) -> Flow {
+        let address = self.scratch_address(i);
+        let mut bytes = [0u8; 16];
+        if let Err(fault) = self.mem.read(address, &mut bytes[..dwords * 4]) {
+            return self.fault(FaultKind::Memory(fault), None);
+        }
+        for (k, word) in bytes[..dwords * 4].as_chunks::<4>().0.iter().enumerate() {
+            self.s[(usize::from(i.sdst) + k) & 127] = u32::from_le_bytes(*word);
+        }
+        Flow::Next
+    }
+
+    /// The inverse of [`s_scratch_load`](Self::s_scratch_load).
+    pub(crate) fn s_scratch_store(&mut self, i: &Inst, dwords: usize) -> Flow {
+        let address = self.scratch_address(i);
+        self.store_scalars(i, address, dwords)
+    }
+
+    fn scratch_address(&self, i: &Inst) -> u64 {
+        let mut offset = if i.flags & flag::IMM != 0 { i64::from(i.imm) as u64 } else { 0 };
+        if i.flags & flag::SOFFSET != 0 || i.flags & flag::IMM == 0 {
+            offset = offset.wrapping_add(u64::from(self.s32(i.src[1])) * 64);
+        }
+        self.s64(i.src[0]).wrapping_add(offset) & !3
     }
 
     #[inline(always)]
@@ -285,7 +335,7 @@ impl Cx<'_> {
         Flow::Next
     }
 
-    /// `s_setreg`: only MODE may be written, and only to what the interpreter honours.
+    /// `s_setreg`: only MODE may be written.
     pub(crate) fn s_setreg(&mut self, i: &Inst, literal: bool) -> Flow {
         let (id, offset, size) = hwreg(i.imm);
         if id != 1 {
@@ -294,13 +344,8 @@ impl Cx<'_> {
         let mask = if size == 32 { !0 } else { (1u32 << size) - 1 };
         let value = if literal { i.literal } else { self.s[usize::from(i.sdst) & 127] };
         let mode = self.w.mode & !(mask << offset) | (value & mask) << offset;
-        match super::numeric::mode_supported(mode) {
-            Ok(()) => {
-                self.w.mode = mode;
-                Flow::Next
-            }
-            Err(what) => self.unsupported_form(i, what),
-        }
+        self.w.set_mode(mode);
+        Flow::Next
     }
 }
 

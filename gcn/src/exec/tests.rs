@@ -4,7 +4,10 @@
 mod arithmetic;
 mod decoding;
 mod masks;
+mod matrix;
 mod memory;
+mod modes;
+mod sync;
 mod tiers;
 
 use super::Tier;
@@ -28,6 +31,7 @@ struct Machine {
     hw: Box<[CuHardware]>,
     memory: FlatMemory,
     wave: WaveState,
+    gws: super::gws::Gws,
 }
 
 impl Machine {
@@ -36,10 +40,13 @@ impl Machine {
             arch,
             hw: CuHardware::power_on(1),
             memory: FlatMemory::new(MEMORY, MEMORY_BYTES),
+            gws: super::gws::Gws::default(),
             wave: WaveState {
                 pc: 0x1000,
                 scc: false,
                 mode: 0xf0 | 1 << 8 | 1 << 9,
+                unusual: false,
+                gws_waits: None,
                 row_base: 0,
                 vgprs: 256,
                 acc_offset: 256,
@@ -98,8 +105,9 @@ impl Machine {
             lds: &mut hw.lds,
             mem: &self.memory,
             w: &mut self.wave,
+            gws: &self.gws,
             clock: &|| 1_000,
         };
-        (inst.run)(&mut cx, &inst)
+        if cx.w.unusual { super::mode::run(&mut cx, &inst) } else { (inst.run)(&mut cx, &inst) }
     }
 }

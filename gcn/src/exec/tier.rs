@@ -3,7 +3,7 @@
 use super::cx::{Cx, Flow, VCC};
 use super::inst::{Handler, Inst};
 #[allow(clippy::wildcard_imports, unused_imports, reason = "the rows name these functions")]
-use super::{atomic::*, division::*, half::*, numeric::*};
+use super::{atomic::*, division::*, float8::*, half::*, matrix::*, numeric::*};
 use crate::isa::table::instructions;
 
 /// The interpreter's functions, compiled for a set of host instructions.

@@ -3,7 +3,7 @@
 use super::cx::{Cx, Flow};
 use super::half::{Half, f16_to_f32, f32_to_f16};
 use super::inst::{Dst, Inst, Src};
-use super::numeric::{high16, low16};
+use super::numeric::{high16, low16, msad_u8};
 use crate::arch::LANES;
 use crate::hardware::Row;
 
@@ -97,6 +97,23 @@ impl Cx<'_> {
             return self.unsupported_form(i, "half selection or negation in a dot product");
         }
         self.v3(i, f)
+    }
+
+    /// `v_mqsad_u32_u8`: four masked sums of absolute differences, of which the first operand's bytes begin one apart, added to four registers.
+    pub(crate) fn v_mqsad_u32(&mut self, i: &Inst) -> Flow {
+        let (low, high, b) = (self.lanes(i.src[0], 0), self.lanes(i.src[0], 1), self.lanes(i.src[1], 0));
+        let exec = self.exec();
+        let sums: [Row; 4] = core::array::from_fn(|k| {
+            let c = self.lanes(i.src[2], k);
+            core::array::from_fn(|lane| {
+                let bytes = (u64::from(low[lane]) | u64::from(high[lane]) << 32) >> (8 * k);
+                msad_u8(bytes as u32, b[lane], c[lane])
+            })
+        });
+        for (k, sum) in sums.iter().enumerate() {
+            self.put(i.dst, k, sum, exec);
+        }
+        Flow::Next
     }
 
     /// Operands of `v_fma_mix`: a 32-bit float, or a half of the register widened.

@@ -222,6 +222,8 @@ impl Printer<'_> {
         // The third source of short instructions as VOP3 has no half select.
         if f.op_sel != 0 && matches!(row.encoding, Encoding::Vop3) {
             let n = self.sources();
+            // Stochastic conversions choose a byte with the bit of a source that they do not have.
+            let n = if row.name.starts_with("v_cvt_sr_") { 3 } else { n };
             let select: Vec<_> = (0..n).chain([3]).map(|k| (f.op_sel >> k & 1).to_string()).collect();
             self.word(&format!("op_sel:[{}]", select.join(",")));
         }

@@ -342,7 +342,8 @@ fn form_exists(row: &Row, code: u16) -> bool {
     if code == CODE_DPP {
         return row.encoding != Encoding::Vopc && !row.traits.has(Traits::NO_DPP);
     }
-    let wide = |ty: Ty| ty.dwords() > 1 && ty != Ty::Mask;
+    // A pair of floats is two results; what VOP1 makes them of is a half.
+    let wide = |ty: Ty| ty.dwords() > 1 && ty != Ty::Mask && !(row.encoding == Encoding::Vop1 && ty == Ty::PF32);
     !row.traits.has(Traits::NO_SDWA) && !wide(row.dst) && !row.src.into_iter().any(wide)
 }
 

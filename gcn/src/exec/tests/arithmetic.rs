@@ -46,8 +46,6 @@ fn floats_compute_what_the_isa_says() {
         Case { arch: Gfx90a, text: "v_max_f32_e32 v6, v0, v2", words: &[0x160c0500], lanes: &[([0x3f800000, 0x40000000, 0], 0x40000000), ([0x7fc00000, 0x40000000, 0], 0x40000000), ([0x3f800000, 0x7fc00000, 0], 0x3f800000), ([0, 0x80000000, 0], 0), ([0x80000000, 0, 0], 0)] },
         Case { arch: Gfx90a, text: "v_fma_f32 v6, v0, v2, v4", words: &[0xd1cb0006, 0x04120500], lanes: &[([0x40000000, 0x40400000, 0x3f800000], 0x40e00000), ([0x3f800800, 0x3f800800, 0xbf801000], 0x33800000), ([0x7f800000, 0x3f800000, 0x3f800000], 0x7f800000)] },
         Case { arch: Gfx90a, text: "v_fma_f32 v6, -v0, |v2|, v4 clamp", words: &[0xd1cb8206, 0x24120500], lanes: &[([0x40000000, 0xc0400000, 0x40d00000], 0x3f000000), ([0x40000000, 0x40400000, 0x41100000], 0x3f800000), ([0x40000000, 0x40400000, 0], 0), ([0x7fc00000, 0x3f800000, 0x3f800000], 0)] },
-        Case { arch: Gfx90a, text: "v_add_f32_e64 v6, v0, v2 mul:2", words: &[0xd1010006, 0x08020500], lanes: &[([0x3fc00000, 0x40000000, 0], 0x40e00000)] },
-        Case { arch: Gfx90a, text: "v_add_f32_e64 v6, v0, v2 div:2", words: &[0xd1010006, 0x18020500], lanes: &[([0x3fc00000, 0x40000000, 0], 0x3fe00000)] },
         Case { arch: Gfx90a, text: "v_mad_f32 v6, v0, v2, v4", words: &[0xd1c10006, 0x04120500], lanes: &[([0x40000000, 0x40400000, 0x3f800000], 0x40e00000), ([1, 0x3f800000, 0x3f800000], 0x3f800000), ([1, 0x7149f2ca, 1], 0)] },
         Case { arch: Gfx90a, text: "v_med3_f32 v6, v0, v2, v4", words: &[0xd1d60006, 0x04120500], lanes: &[([0x3f800000, 0x40400000, 0x40000000], 0x40000000), ([0x40400000, 0x3f800000, 0x40000000], 0x40000000), ([0x7fc00000, 0x40400000, 0x40000000], 0x40000000), ([0xbf800000, 0xbf800000, 0x41100000], 0xbf800000)] },
         Case { arch: Gfx90a, text: "v_min3_f32 v6, v0, v2, v4", words: &[0xd1d00006, 0x04120500], lanes: &[([0x40400000, 0x3f800000, 0x40000000], 0x3f800000)] },
@@ -81,6 +79,14 @@ fn floats_compute_what_the_isa_says() {
 #[rustfmt::skip]
 fn conversions_compute_what_the_isa_says() {
     check(&[
+        Case { arch: Gfx942, text: "v_cvt_f32_fp8_e32 v6, v0", words: &[0x7e0ca900], lanes: &[([0xff40, 0, 0], 0x3f800000), ([0x80, 0, 0], 0x7fc00000), ([0x1, 0, 0], 0x3a800000)] },
+        Case { arch: Gfx942, text: "v_cvt_f32_fp8_sdwa v6, v0 src0_sel:BYTE_2", words: &[0x7e0ca8f9, 0x00020600], lanes: &[([0x400000, 0, 0], 0x3f800000)] },
+        Case { arch: Gfx942, text: "v_cvt_pk_f32_fp8_sdwa v[6:7], v0 src0_sel:WORD_1", words: &[0x7e0cacf9, 0x00050600], lanes: &[([0x48400000, 0, 0], 0x400000003f800000)] },
+        Case { arch: Gfx942, text: "v_cvt_pk_f32_bf8_e32 v[6:7], v0", words: &[0x7e0caf00], lanes: &[([0x4440, 0, 0], 0x400000003f800000)] },
+        Case { arch: Gfx942, text: "v_cvt_pk_fp8_f32 v6, v0, v2 op_sel:[0,0,1]", words: &[0xd2a24006, 0x00020500], lanes: &[([0x3f800000, 0x40000000, 0], 0x4840dcba)] },
+        Case { arch: Gfx942, text: "v_cvt_pk_fp8_f32 v6, v0, v2", words: &[0xd2a20006, 0x00020500], lanes: &[([0x3f800000, 0x43700000, 0], 0xabcd7f40), ([0x7f800000, 0x43800000, 0], 0xabcd8080)] },
+        Case { arch: Gfx942, text: "v_cvt_sr_fp8_f32 v6, v0, v2 op_sel:[0,0,1,1]", words: &[0xd2a46006, 0x00020500], lanes: &[([0x3f800000, 0, 0], 0x40cddcba)] },
+        Case { arch: Gfx942, text: "v_cvt_sr_fp8_f32 v6, v0, v2 op_sel:[0,0,1,0]", words: &[0xd2a42006, 0x00020500], lanes: &[([0x3f900000, 0, 0], 0xabcd41ba), ([0x3f880000, 0xffffffff, 0], 0xabcd41ba)] },
         Case { arch: Gfx90a, text: "v_cvt_i32_f32_e32 v6, v0", words: &[0x7e0c1100], lanes: &[([0xbff33333, 0, 0], 0xffffffff), ([0x7fc00000, 0, 0], 0), ([0x60ad78ec, 0, 0], 0x7fffffff), ([0xff800000, 0, 0], 0x80000000)] },
         Case { arch: Gfx90a, text: "v_cvt_u32_f32_e32 v6, v0", words: &[0x7e0c0f00], lanes: &[([0xbff33333, 0, 0], 0), ([0x7fc00000, 0, 0], 0), ([0x60ad78ec, 0, 0], 0xffffffff), ([0x4f32d05e, 0, 0], 0xb2d05e00)] },
         Case { arch: Gfx90a, text: "v_cvt_f32_i32_e32 v6, v0", words: &[0x7e0c0b00], lanes: &[([0x80000000, 0, 0], 0xcf000000), ([0x1000001, 0, 0], 0x4b800000)] },
@@ -102,6 +108,12 @@ fn conversions_compute_what_the_isa_says() {
 #[rustfmt::skip]
 fn integers_compute_what_the_isa_says() {
     check(&[
+        Case { arch: Gfx90a, text: "v_qsad_pk_u16_u8 v[6:7], v[0:1], v2, v[4:5]", words: &[0xd1e50006, 0x04120500], lanes: &[([0x0807060504030201, 0x01010101, 0x0004000300020001], 0x16_0011_000c_0007)] },
+        Case { arch: Gfx90a, text: "v_mqsad_u32_u8 v[6:9], v[0:1], v2, v[10:13]", words: &[0xd1e70006, 0x042a0500], lanes: &[([0x0807060504030201, 0x01000001, 0], 0x5_0000_0003)] },
+        Case { arch: Gfx90a, text: "v_mad_u32_u24 v6, v0, v2, v4 clamp", words: &[0xd1c38006, 0x04120500], lanes: &[([0xff000003, 5, 1], 16), ([0xffffff, 0xffffff, 1], 0xffffffff)] },
+        Case { arch: Gfx90a, text: "v_mad_i16 v6, v0, v2, v4 clamp", words: &[0xd2058006, 0x04120500], lanes: &[([0x7fff, 2, 0], 0xabcd7fff), ([0x8000, 2, 0], 0xabcd8000), ([0xffff, 2, 5], 0xabcd0003)] },
+        Case { arch: Gfx90a, text: "v_sad_u8 v6, v0, v2, v4 clamp", words: &[0xd1d98006, 0x04120500], lanes: &[([0x01020304, 0x02020203, 0xffffffff], 0xffffffff), ([0x01020304, 0x02020203, 1], 4)] },
+        Case { arch: Gfx90a, text: "v_add_co_u32_e64 v6, s[10:11], v0, v2 clamp", words: &[0xd1198a06, 0x00020500], lanes: &[([0xffffffff, 5, 0], 0xffffffff), ([3, 4, 0], 7)] },
         Case { arch: Gfx90a, text: "v_add_u32_e32 v6, v0, v2", words: &[0x680c0500], lanes: &[([0xffffffff, 2, 0], 1)] },
         Case { arch: Gfx90a, text: "v_add_u32_e64 v6, v0, v2 clamp", words: &[0xd1348006, 0x00020500], lanes: &[([0xffffffff, 2, 0], 0xffffffff)] },
         Case { arch: Gfx90a, text: "v_sub_u32_e64 v6, v0, v2 clamp", words: &[0xd1358006, 0x00020500], lanes: &[([1, 2, 0], 0)] },

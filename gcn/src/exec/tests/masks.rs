@@ -2,8 +2,7 @@
 
 use super::Machine;
 use crate::arch::{Arch, LANES};
-use crate::exec::cx::{EXEC, Flow, VCC};
-use crate::fault::FaultKind;
+use crate::exec::cx::{EXEC, VCC};
 use proptest::prelude::*;
 
 fn machine() -> Machine {
@@ -293,11 +292,12 @@ fn control_transfers_are_relative_to_the_next_instruction() {
 }
 
 #[test]
-fn mode_register_takes_only_what_is_honoured() {
+fn mode_register_is_read_and_written_field_by_field() {
     let mut m = machine();
     m.run("s_getreg_b32 s4, hwreg(HW_REG_MODE, 4, 4)", &[0xb884_1901]);
-    assert_eq!(m.hw[0].sgpr[0][4], 15);
-    let flow = m.run("s_setreg_imm32_b32 hwreg(HW_REG_MODE, 0, 2), 1", &[0xba00_0801, 1]);
-    assert_eq!(flow, Flow::Fault);
-    assert!(matches!(m.wave.fault, Some((FaultKind::UnsupportedForm { .. }, None))));
+    assert_eq!((m.hw[0].sgpr[0][4], m.wave.unusual), (15, false));
+    m.run("s_setreg_imm32_b32 hwreg(HW_REG_MODE, 0, 2), 1", &[0xba00_0801, 1]);
+    assert_eq!((m.wave.mode & 0xff, m.wave.unusual), (0xf1, true));
+    m.run("s_setreg_imm32_b32 hwreg(HW_REG_MODE, 0, 2), 0", &[0xba00_0801, 0]);
+    assert!(!m.wave.unusual);
 }

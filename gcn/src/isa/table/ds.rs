@@ -75,10 +75,10 @@ macro_rules! ds_rows {
             Ds 113 ds_cmpst_rtn_f64 ALL F64 (B32 F64 F64) [ATOMIC LOAD] = ds_atomic2(true, |old: f64, compare, new| (old == compare).then_some(new));
             Ds 114 ds_min_rtn_f64 ALL F64 (B32 F64) [ATOMIC LOAD] = ds_atomic(true, |old: f64, x| min_f64(old, x));
             Ds 115 ds_max_rtn_f64 ALL F64 (B32 F64) [ATOMIC LOAD] = ds_atomic(true, |old: f64, x| max_f64(old, x));
-            Ds 46 ds_wrxchg2_rtn_b32 ALL B64 (B32 B32 B32) [ATOMIC LOAD DECODE_ONLY] = unsupported();
-            Ds 47 ds_wrxchg2st64_rtn_b32 ALL B64 (B32 B32 B32) [ATOMIC LOAD DECODE_ONLY] = unsupported();
-            Ds 110 ds_wrxchg2_rtn_b64 ALL B128 (B32 B64 B64) [ATOMIC LOAD DECODE_ONLY] = unsupported();
-            Ds 111 ds_wrxchg2st64_rtn_b64 ALL B128 (B32 B64 B64) [ATOMIC LOAD DECODE_ONLY] = unsupported();
+            Ds 46 ds_wrxchg2_rtn_b32 ALL B64 (B32 B32 B32) [ATOMIC LOAD] = ds_wrxchg2[u32](4);
+            Ds 47 ds_wrxchg2st64_rtn_b32 ALL B64 (B32 B32 B32) [ATOMIC LOAD] = ds_wrxchg2[u32](256);
+            Ds 110 ds_wrxchg2_rtn_b64 ALL B128 (B32 B64 B64) [ATOMIC LOAD] = ds_wrxchg2[u64](8);
+            Ds 111 ds_wrxchg2st64_rtn_b64 ALL B128 (B32 B64 B64) [ATOMIC LOAD] = ds_wrxchg2[u64](512);
             Ds 52 ds_wrap_rtn_b32 ALL B32 (B32 B32 B32) [ATOMIC LOAD] = ds_atomic2(true, |old: u32, by, add| Some(if old >= by { old - by } else { old.wrapping_add(add) }));
             Ds 21 ds_add_f32 ALL None (B32 F32) [ATOMIC] = ds_atomic(false, |old: f32, x| old + x);
             Ds 53 ds_add_rtn_f32 ALL F32 (B32 F32) [ATOMIC LOAD] = ds_atomic(true, |old: f32, x| old + x);
@@ -88,7 +88,7 @@ macro_rules! ds_rows {
             Ds 183 ds_pk_add_rtn_f16 GFX942 PF16 (B32 PF16) [ATOMIC LOAD] = ds_atomic(true, |old: u32, x| pk_add_f16(old, x));
             Ds 24 ds_pk_add_bf16 GFX942 None (B32 B32) [ATOMIC] = ds_atomic(false, |old: u32, x| pk_add_bf16(old, x));
             Ds 184 ds_pk_add_rtn_bf16 GFX942 B32 (B32 B32) [ATOMIC LOAD] = ds_atomic(true, |old: u32, x| pk_add_bf16(old, x));
-            Ds 126 ds_condxchg32_rtn_b64 ALL B64 (B32 B64) [ATOMIC LOAD DECODE_ONLY] = unsupported();
+            Ds 126 ds_condxchg32_rtn_b64 ALL B64 (B32 B64) [ATOMIC LOAD] = ds_atomic(true, condxchg32);
 
             // ---- loads and stores -----------------------------------------------------------------------------------------------
             Ds 13 ds_write_b32 ALL None (B32 B32) [] = ds_write[1]();
@@ -127,16 +127,16 @@ macro_rules! ds_rows {
             Ds 61 ds_swizzle_b32 ALL B32 (B32) [LOAD] = ds_swizzle();
             Ds 62 ds_permute_b32 ALL B32 (B32 B32) [LOAD] = ds_permute();
             Ds 63 ds_bpermute_b32 ALL B32 (B32 B32) [LOAD] = ds_bpermute();
-            Ds 29 ds_write_addtid_b32 ALL None (None B32) [DECODE_ONLY] = unsupported();
-            Ds 182 ds_read_addtid_b32 ALL B32 () [LOAD DECODE_ONLY] = unsupported();
-            Ds 152 ds_gws_sema_release_all ALL None () [DECODE_ONLY] = unsupported();
-            Ds 153 ds_gws_init ALL None (B32) [DECODE_ONLY] = unsupported();
-            Ds 154 ds_gws_sema_v ALL None () [DECODE_ONLY] = unsupported();
-            Ds 155 ds_gws_sema_br ALL None (B32) [DECODE_ONLY] = unsupported();
-            Ds 156 ds_gws_sema_p ALL None () [DECODE_ONLY] = unsupported();
-            Ds 157 ds_gws_barrier ALL None (B32) [DECODE_ONLY] = unsupported();
-            Ds 189 ds_consume ALL B32 () [LOAD DECODE_ONLY] = unsupported();
-            Ds 190 ds_append ALL B32 () [LOAD DECODE_ONLY] = unsupported();
+            Ds 29 ds_write_addtid_b32 ALL None (None B32) [] = ds_write_addtid();
+            Ds 182 ds_read_addtid_b32 ALL B32 () [LOAD] = ds_read_addtid();
+            Ds 152 ds_gws_sema_release_all ALL None () [] = gws_release_all();
+            Ds 153 ds_gws_init ALL None (B32) [] = gws_init();
+            Ds 154 ds_gws_sema_v ALL None () [] = gws_give(false);
+            Ds 155 ds_gws_sema_br ALL None (B32) [] = gws_give(true);
+            Ds 156 ds_gws_sema_p ALL None () [] = gws_take();
+            Ds 157 ds_gws_barrier ALL None (B32) [] = gws_barrier();
+            Ds 189 ds_consume ALL B32 () [LOAD] = ds_count(u32::wrapping_sub);
+            Ds 190 ds_append ALL B32 () [LOAD] = ds_count(u32::wrapping_add);
             $($rows)*
         } }
     };

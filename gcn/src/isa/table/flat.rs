@@ -83,11 +83,11 @@ macro_rules! flat_rows {
             Global 35 global_load_sbyte_d16_hi ALL B32 (B64) [LOAD] = global_load_narrow[1](|x, old| high16(sext8(x), old));
             Global 36 global_load_short_d16 ALL B32 (B64) [LOAD] = global_load_narrow[2](|x, old| low16(x, old));
             Global 37 global_load_short_d16_hi ALL B32 (B64) [LOAD] = global_load_narrow[2](|x, old| high16(x, old));
-            Global 38 global_load_lds_ubyte GFX942 None (B64) [DECODE_ONLY] = unsupported();
-            Global 39 global_load_lds_sbyte GFX942 None (B64) [DECODE_ONLY] = unsupported();
-            Global 40 global_load_lds_ushort GFX942 None (B64) [DECODE_ONLY] = unsupported();
-            Global 41 global_load_lds_sshort GFX942 None (B64) [DECODE_ONLY] = unsupported();
-            Global 42 global_load_lds_dword GFX942 None (B64) [DECODE_ONLY] = unsupported();
+            Global 38 global_load_lds_ubyte GFX942 None (B64) [] = load_to_lds();
+            Global 39 global_load_lds_sbyte GFX942 None (B64) [] = load_to_lds();
+            Global 40 global_load_lds_ushort GFX942 None (B64) [] = load_to_lds();
+            Global 41 global_load_lds_sshort GFX942 None (B64) [] = load_to_lds();
+            Global 42 global_load_lds_dword GFX942 None (B64) [] = load_to_lds();
             Global 64 global_atomic_swap ALL U32 (B64 U32) [ATOMIC] = global_atomic(|_: u32, x| x);
             Global 65 global_atomic_cmpswap ALL U32 (B64 B64) [ATOMIC] = global_cmpswap[u32]();
             Global 66 global_atomic_add ALL U32 (B64 U32) [ATOMIC] = global_atomic(|old: u32, x| old.wrapping_add(x));
@@ -144,11 +144,11 @@ macro_rules! flat_rows {
             Scratch 35 scratch_load_sbyte_d16_hi ALL B32 (B32) [LOAD] = scratch_load_narrow[1](|x, old| high16(sext8(x), old));
             Scratch 36 scratch_load_short_d16 ALL B32 (B32) [LOAD] = scratch_load_narrow[2](|x, old| low16(x, old));
             Scratch 37 scratch_load_short_d16_hi ALL B32 (B32) [LOAD] = scratch_load_narrow[2](|x, old| high16(x, old));
-            Scratch 38 scratch_load_lds_ubyte GFX942 None (B32) [DECODE_ONLY] = unsupported();
-            Scratch 39 scratch_load_lds_sbyte GFX942 None (B32) [DECODE_ONLY] = unsupported();
-            Scratch 40 scratch_load_lds_ushort GFX942 None (B32) [DECODE_ONLY] = unsupported();
-            Scratch 41 scratch_load_lds_sshort GFX942 None (B32) [DECODE_ONLY] = unsupported();
-            Scratch 42 scratch_load_lds_dword GFX942 None (B32) [DECODE_ONLY] = unsupported();
+            Scratch 38 scratch_load_lds_ubyte GFX942 None (B32) [] = load_to_lds();
+            Scratch 39 scratch_load_lds_sbyte GFX942 None (B32) [] = load_to_lds();
+            Scratch 40 scratch_load_lds_ushort GFX942 None (B32) [] = load_to_lds();
+            Scratch 41 scratch_load_lds_sshort GFX942 None (B32) [] = load_to_lds();
+            Scratch 42 scratch_load_lds_dword GFX942 None (B32) [] = load_to_lds();
             $($rows)*
         } }
     };

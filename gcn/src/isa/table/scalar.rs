@@ -47,13 +47,13 @@ macro_rules! scalar_rows {
             Sop1 39 s_xnor_saveexec_b64 ALL B64 (B64) [] = saveexec(|s, exec| !(s ^ exec));
             Sop1 40 s_quadmask_b32 ALL B32 (B32) [] = s1c(|a: u32| nonzero(quadmask(u64::from(a)) as u32));
             Sop1 41 s_quadmask_b64 ALL B64 (B64) [] = s1c(|a: u64| nonzero(quadmask(a)));
-            Sop1 42 s_movrels_b32 ALL B32 (B32) [DECODE_ONLY] = unsupported();
-            Sop1 43 s_movrels_b64 ALL B64 (B64) [DECODE_ONLY] = unsupported();
-            Sop1 44 s_movreld_b32 ALL B32 (B32) [DECODE_ONLY] = unsupported();
-            Sop1 45 s_movreld_b64 ALL B64 (B64) [DECODE_ONLY] = unsupported();
-            Sop1 46 s_cbranch_join ALL None (B32) [DECODE_ONLY] = unsupported();
+            Sop1 42 s_movrels_b32 ALL B32 (B32) [] = s_movrels(1);
+            Sop1 43 s_movrels_b64 ALL B64 (B64) [] = s_movrels(2);
+            Sop1 44 s_movreld_b32 ALL B32 (B32) [] = s_movreld(1);
+            Sop1 45 s_movreld_b64 ALL B64 (B64) [] = s_movreld(2);
+            Sop1 46 s_cbranch_join ALL None (B32) [] = s_cbranch_join();
             Sop1 48 s_abs_i32 ALL I32 (I32) [] = s1c(|a: i32| nonzero(a.wrapping_abs() as u32));
-            Sop1 50 s_set_gpr_idx_idx ALL None (B32) [DECODE_ONLY] = unsupported();
+            Sop1 50 s_set_gpr_idx_idx ALL None (B32) [] = s_set_gpr_idx_idx();
             Sop1 51 s_andn1_saveexec_b64 ALL B64 (B64) [] = saveexec(|s, exec| !s & exec);
             Sop1 52 s_orn1_saveexec_b64 ALL B64 (B64) [] = saveexec(|s, exec| !s | exec);
             Sop1 53 s_andn1_wrexec_b64 ALL B64 (B64) [] = wrexec(|s, exec| !s & exec);
@@ -102,7 +102,7 @@ macro_rules! scalar_rows {
             Sop2 38 s_bfe_i32 ALL I32 (I32 U32) [] = s2c(|a: i32, b: u32| nonzero(field_i64(i64::from(a), b & 31, (b >> 16 & 127).min(32)) as u32));
             Sop2 39 s_bfe_u64 ALL U64 (U64 U32) [] = s2c(|a: u64, b: u32| nonzero(field_u64(a, b & 63, b >> 16 & 127)));
             Sop2 40 s_bfe_i64 ALL I64 (I64 U32) [] = s2c(|a: i64, b: u32| nonzero(field_i64(a, b & 63, b >> 16 & 127)));
-            Sop2 41 s_cbranch_g_fork ALL None (B64 B64) [DECODE_ONLY] = unsupported();
+            Sop2 41 s_cbranch_g_fork ALL None (B64 B64) [] = s_cbranch_g_fork();
             Sop2 42 s_absdiff_i32 ALL I32 (I32 I32) [] = s2c(|a: i32, b: i32| nonzero(a.wrapping_sub(b).wrapping_abs() as u32));
             Sop2 43 s_rfe_restore_b64 ALL None (B64 B32) [DECODE_ONLY] = unsupported();
             Sop2 44 s_mul_hi_u32 ALL U32 (U32 U32) [] = s2(|a: u32, b: u32| mul_hi_u32(a, b));
@@ -132,8 +132,8 @@ macro_rules! scalar_rows {
             Sopc 13 s_bitcmp1_b32 ALL None (B32 U32) [] = scmp(|a: u32, b: u32| a >> (b & 31) & 1 == 1);
             Sopc 14 s_bitcmp0_b64 ALL None (B64 U32) [] = scmp(|a: u64, b: u32| a >> (b & 63) & 1 == 0);
             Sopc 15 s_bitcmp1_b64 ALL None (B64 U32) [] = scmp(|a: u64, b: u32| a >> (b & 63) & 1 == 1);
-            Sopc 16 s_setvskip ALL None (B32 U32) [DECODE_ONLY] = unsupported();
-            Sopc 17 s_set_gpr_idx_on ALL None (B32 U32) [DECODE_ONLY] = unsupported();
+            Sopc 16 s_setvskip ALL None (B32 U32) [] = s_setvskip();
+            Sopc 17 s_set_gpr_idx_on ALL None (B32 U32) [] = s_set_gpr_idx_on();
             Sopc 18 s_cmp_eq_u64 ALL None (U64 U64) [] = scmp(|a: u64, b: u64| a == b);
             Sopc 19 s_cmp_lg_u64 ALL None (U64 U64) [] = scmp(|a: u64, b: u64| a != b);
 
@@ -154,7 +154,7 @@ macro_rules! scalar_rows {
             Sopk 13 s_cmpk_le_u32 ALL U32 (Imm16) [] = skcmp(|d, imm| d <= imm as u32 & 0xffff);
             Sopk 14 s_addk_i32 ALL I32 (Imm16) [] = skc(|d, imm| d.overflowing_add(imm));
             Sopk 15 s_mulk_i32 ALL I32 (Imm16) [] = sk(|d, imm, _| d.wrapping_mul(imm as u32));
-            Sopk 16 s_cbranch_i_fork ALL B64 (Imm16) [DECODE_ONLY] = unsupported();
+            Sopk 16 s_cbranch_i_fork ALL B64 (Imm16) [] = s_cbranch_i_fork();
             Sopk 17 s_getreg_b32 ALL B32 (Imm16) [] = s_getreg();
             Sopk 18 s_setreg_b32 ALL B32 (Imm16) [] = s_setreg(false);
             Sopk 20 s_setreg_imm32_b32 ALL None (Imm16) [LITERAL] = s_setreg(true);
@@ -172,9 +172,9 @@ macro_rules! scalar_rows {
             Sopp 8 s_cbranch_execz ALL None (Imm16) [] = branch(|cx| cx.exec() == 0);
             Sopp 9 s_cbranch_execnz ALL None (Imm16) [] = branch(|cx| cx.exec() != 0);
             Sopp 10 s_barrier ALL None () [] = flow(Flow::Barrier);
-            Sopp 11 s_setkill ALL None (Imm16) [DECODE_ONLY] = unsupported();
+            Sopp 11 s_setkill ALL None (Imm16) [] = s_setkill();
             Sopp 12 s_waitcnt ALL None (Imm16) [] = nothing();
-            Sopp 13 s_sethalt ALL None (Imm16) [DECODE_ONLY] = unsupported();
+            Sopp 13 s_sethalt ALL None (Imm16) [] = s_sethalt();
             Sopp 14 s_sleep ALL None (Imm16) [] = flow(Flow::Yield);
             Sopp 15 s_setprio ALL None (Imm16) [] = nothing();
             Sopp 16 s_sendmsg ALL None (Imm16) [] = s_sendmsg();
@@ -190,9 +190,9 @@ macro_rules! scalar_rows {
             Sopp 25 s_cbranch_cdbgsys_or_user ALL None (Imm16) [] = nothing();
             Sopp 26 s_cbranch_cdbgsys_and_user ALL None (Imm16) [] = nothing();
             Sopp 27 s_endpgm_saved ALL None () [] = flow(Flow::End);
-            Sopp 28 s_set_gpr_idx_off ALL None () [DECODE_ONLY] = unsupported();
-            Sopp 29 s_set_gpr_idx_mode ALL None (Imm16) [DECODE_ONLY] = unsupported();
-            Sopp 30 s_endpgm_ordered_ps_done ALL None () [DECODE_ONLY] = unsupported();
+            Sopp 28 s_set_gpr_idx_off ALL None () [] = s_set_gpr_idx_off();
+            Sopp 29 s_set_gpr_idx_mode ALL None (Imm16) [] = s_set_gpr_idx_mode();
+            Sopp 30 s_endpgm_ordered_ps_done ALL None () [] = flow(Flow::End);
 
             // ---- SMEM: scalar memory ----------------------------------------------------------------------------------------
             Smem 0 s_load_dword ALL B32 (B64) [] = s_load(1);
@@ -200,9 +200,9 @@ macro_rules! scalar_rows {
             Smem 2 s_load_dwordx4 ALL B128 (B64) [] = s_load(4);
             Smem 3 s_load_dwordx8 ALL B256 (B64) [] = s_load(8);
             Smem 4 s_load_dwordx16 ALL B512 (B64) [] = s_load(16);
-            Smem 5 s_scratch_load_dword ALL B32 (B64) [DECODE_ONLY] = unsupported();
-            Smem 6 s_scratch_load_dwordx2 ALL B64 (B64) [DECODE_ONLY] = unsupported();
-            Smem 7 s_scratch_load_dwordx4 ALL B128 (B64) [DECODE_ONLY] = unsupported();
+            Smem 5 s_scratch_load_dword ALL B32 (B64) [] = s_scratch_load(1);
+            Smem 6 s_scratch_load_dwordx2 ALL B64 (B64) [] = s_scratch_load(2);
+            Smem 7 s_scratch_load_dwordx4 ALL B128 (B64) [] = s_scratch_load(4);
             Smem 8 s_buffer_load_dword ALL B32 (B128) [] = s_buffer_load(1);
             Smem 9 s_buffer_load_dwordx2 ALL B64 (B128) [] = s_buffer_load(2);
             Smem 10 s_buffer_load_dwordx4 ALL B128 (B128) [] = s_buffer_load(4);
@@ -211,12 +211,12 @@ macro_rules! scalar_rows {
             Smem 16 s_store_dword ALL B32 (B64) [] = s_store(1);
             Smem 17 s_store_dwordx2 ALL B64 (B64) [] = s_store(2);
             Smem 18 s_store_dwordx4 ALL B128 (B64) [] = s_store(4);
-            Smem 21 s_scratch_store_dword ALL B32 (B64) [DECODE_ONLY] = unsupported();
-            Smem 22 s_scratch_store_dwordx2 ALL B64 (B64) [DECODE_ONLY] = unsupported();
-            Smem 23 s_scratch_store_dwordx4 ALL B128 (B64) [DECODE_ONLY] = unsupported();
-            Smem 24 s_buffer_store_dword ALL B32 (B128) [DECODE_ONLY] = unsupported();
-            Smem 25 s_buffer_store_dwordx2 ALL B64 (B128) [DECODE_ONLY] = unsupported();
-            Smem 26 s_buffer_store_dwordx4 ALL B128 (B128) [DECODE_ONLY] = unsupported();
+            Smem 21 s_scratch_store_dword ALL B32 (B64) [] = s_scratch_store(1);
+            Smem 22 s_scratch_store_dwordx2 ALL B64 (B64) [] = s_scratch_store(2);
+            Smem 23 s_scratch_store_dwordx4 ALL B128 (B64) [] = s_scratch_store(4);
+            Smem 24 s_buffer_store_dword ALL B32 (B128) [] = s_buffer_store(1);
+            Smem 25 s_buffer_store_dwordx2 ALL B64 (B128) [] = s_buffer_store(2);
+            Smem 26 s_buffer_store_dwordx4 ALL B128 (B128) [] = s_buffer_store(4);
             // Caches: every access reaches memory at once, so there is nothing to write back or to invalidate.
             Smem 32 s_dcache_inv ALL None () [] = nothing();
             Smem 33 s_dcache_wb ALL None () [] = nothing();

@@ -41,10 +41,10 @@ macro_rules! vop12_rows {
             Vop1 77 v_cvt_norm_i16_f16 ALL I16 (F16) [] = v1(|a: Half| snorm(a.0));
             Vop1 78 v_cvt_norm_u16_f16 ALL U16 (F16) [] = v1(|a: Half| unorm(a.0));
             Vop1 79 v_sat_pk_u8_i16 ALL B32 (P16) [] = v1(|a: u32| sat_pk_u8_i16(a));
-            Vop1 84 v_cvt_f32_fp8 GFX942 F32 (B32) [DECODE_ONLY] = unsupported();
-            Vop1 85 v_cvt_f32_bf8 GFX942 F32 (B32) [DECODE_ONLY] = unsupported();
-            Vop1 86 v_cvt_pk_f32_fp8 GFX942 PF32 (B32) [DECODE_ONLY] = unsupported();
-            Vop1 87 v_cvt_pk_f32_bf8 GFX942 PF32 (B32) [DECODE_ONLY] = unsupported();
+            Vop1 84 v_cvt_f32_fp8 GFX942 F32 (B32) [] = v1(|a: u32| fp8_to_f32(a as u8));
+            Vop1 85 v_cvt_f32_bf8 GFX942 F32 (B32) [] = v1(|a: u32| bf8_to_f32(a as u8));
+            Vop1 86 v_cvt_pk_f32_fp8 GFX942 PF32 (B32) [] = v1(|a: u32| pair(fp8_to_f32(a as u8), fp8_to_f32((a >> 8) as u8)));
+            Vop1 87 v_cvt_pk_f32_bf8 GFX942 PF32 (B32) [] = v1(|a: u32| pair(bf8_to_f32(a as u8), bf8_to_f32((a >> 8) as u8)));
 
             // ---- VOP1: floating point -------------------------------------------------------------------------------------------
             Vop1 23 v_trunc_f64 ALL F64 (F64) [] = v1(|a: f64| a.trunc());
