@@ -43,6 +43,39 @@ pub(crate) trait Oracle: fmt::Debug + Send + Sync {
     fn expected(&self, before: &[Buffer]) -> Vec<(usize, Expected)>;
 }
 
+/// An oracle that is a function of the buffers before the run.
+#[derive(Debug)]
+pub(crate) struct ByFunction(fn(&[Buffer]) -> Vec<(usize, Expected)>);
+
+impl Oracle for ByFunction {
+    fn expected(&self, before: &[Buffer]) -> Vec<(usize, Expected)> {
+        self.0(before)
+    }
+}
+
+/// Makes a case of `n` work-items in work-groups of `group` in one dimension. Its arguments are the buffers in their order, then `scalars`.
+pub(crate) fn items(
+    kernel: &'static str,
+    n: u32,
+    group: u16,
+    buffers: Vec<Buffer>,
+    scalars: &[u32],
+    oracle: fn(&[Buffer]) -> Vec<(usize, Expected)>,
+) -> Case {
+    let args = (0..buffers.len()).map(Arg::buffer).chain(scalars.iter().map(|&x| Arg::U32(x))).collect();
+    Case {
+        kernel,
+        grid: [n, 1, 1],
+        workgroup: [group, 1, 1],
+        dynamic_lds: 0,
+        buffers,
+        args,
+        ending: Ending::Completes,
+        work: None,
+        oracle: Arc::new(ByFunction(oracle)),
+    }
+}
+
 impl Case {
     /// Says whether `after`, the bytes of every buffer after the run, is what the program must leave behind.
     ///
@@ -107,6 +140,37 @@ impl Buffer {
 
     pub(crate) fn f32s(&self) -> Vec<f32> {
         words(&self.bytes).map(f32::from_bits).collect()
+    }
+
+    pub(crate) fn u64s(&self) -> Vec<u64> {
+        self.u32s().chunks_exact(2).map(|w| u64::from(w[0]) | u64::from(w[1]) << 32).collect()
+    }
+
+    pub(crate) fn f64s(&self) -> Vec<f64> {
+        self.u64s().into_iter().map(f64::from_bits).collect()
+    }
+
+    /// Expects exactly the bits of `values` at the start, two words each.
+    pub(crate) fn expect_u64(&self, values: &[u64]) -> Expected {
+        self.expect_u32(&values.iter().flat_map(|v| [*v as u32, (*v >> 32) as u32]).collect::<Vec<_>>())
+    }
+
+    /// As [`expect_u64`](Self::expect_u64) for doubles.
+    pub(crate) fn expect_f64(&self, values: &[f64]) -> Expected {
+        self.expect_u64(&values.iter().map(|v| v.to_bits()).collect::<Vec<_>>())
+    }
+
+    /// Expects `values` in the first bytes and everything behind them unchanged.
+    pub(crate) fn expect_bytes(&self, values: &[u8]) -> Expected {
+        let mut bytes = self.bytes.clone();
+        bytes[..values.len()].copy_from_slice(values);
+        Expected::Exact(words(&bytes).collect())
+    }
+
+    /// Makes an input of bytes, padded with zeros to whole words.
+    pub(crate) fn input_bytes(name: &'static str, mut bytes: Vec<u8>) -> Self {
+        bytes.resize(bytes.len().next_multiple_of(4), 0);
+        Buffer { name, role: Role::In, element: Element::U32, bytes }
     }
 
     /// Expects `values` at the start and everything behind them unchanged.

@@ -26,7 +26,7 @@ use std::fmt;
 pub use case::{Arg, Buffer, Case, Element, Ending, Role, Work, WorkUnit, explicit_arguments};
 pub use check::{Mismatch, Value};
 pub use programs::{canary, fault, spin};
-pub use target::{Target, UnknownTarget};
+pub use target::{Level, Target, UnknownTarget};
 
 /// A GPU program: its source, its code objects, and how to make runs of it that can be checked.
 pub struct Kernel {
@@ -61,6 +61,16 @@ impl Kernel {
     /// Returns the code object (an ELF shared object) for `target`.
     pub const fn code_object(&self, target: Target) -> &'static [u8] {
         self.objects[target as usize]
+    }
+
+    /// Returns a code object for `target` in which the program was optimised at `level`; others may be in it too. `None` where the
+    /// program cannot be compiled so: its assembly needs registers that unoptimised code does not give it.
+    pub fn code_object_at(&self, target: Target, level: Level) -> Option<&'static [u8]> {
+        match level {
+            Level::O2 => Some(self.code_object(target)),
+            _ if programs::NOT_COLLECTED.contains(&self.name) => None,
+            _ => Some(programs::corpus(target, level)),
+        }
     }
 
     /// Makes a run of `size` (see [`Kernel::sizes`]) with data decided by `seed`.

@@ -57,6 +57,24 @@ impl fmt::Display for UnknownTarget {
 
 impl std::error::Error for UnknownTarget {}
 
+/// How much the compiler optimised.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Level {
+    /// Nothing: every variable in private memory, every function called.
+    O0,
+    /// A little.
+    O1,
+    /// As programs are shipped.
+    O2,
+    /// All it can.
+    O3,
+}
+
+impl Level {
+    /// All levels, from none up.
+    pub const ALL: [Level; 4] = [Level::O0, Level::O1, Level::O2, Level::O3];
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

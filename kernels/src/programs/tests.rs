@@ -62,7 +62,7 @@ fn a_flipped_bit_anywhere_is_found() {
 
 #[test]
 fn exact_programs_find_the_lowest_bit_too() {
-    for (kernel, seed, case) in cases().filter(|(kernel, ..)| kernel.name != "nbody") {
+    for (kernel, seed, case) in cases().filter(|(kernel, ..)| !["nbody", "approximate"].contains(&kernel.name)) {
         let right = right_answer(&case);
         for index in 0..right.len() {
             let mut wrong = right.clone();

@@ -8,7 +8,7 @@ use object::read::elf::{ElfFile64, FileHeader as _, SectionHeader as _};
 use object::{LittleEndian, Object as _, ObjectSymbol as _};
 use rmpv::Value;
 
-use crate::{Arg, Kernel, Target, all};
+use crate::{Arg, Kernel, Level, Target, all};
 
 /// The note type of AMDGPU metadata since code object v3.
 const NT_AMDGPU_METADATA: NoteType = NoteType(32);
@@ -145,7 +145,28 @@ fn every_source_has_an_entry_and_every_object_a_source() {
     };
     assert_eq!(stems("src-gpu", "cl"), names);
     for target in Target::ALL {
-        assert_eq!(stems(&format!("objects/{target}"), "co"), names);
+        let objects = stems(&format!("objects/{target}"), "co");
+        let (collections, objects): (BTreeSet<_>, BTreeSet<_>) =
+            objects.into_iter().partition(|name| name.starts_with("corpus-"));
+        assert_eq!(objects, names);
+        assert_eq!(collections, ["corpus-O0", "corpus-O1", "corpus-O3"].map(str::to_owned).into());
+    }
+}
+
+#[test]
+fn collections_hold_every_program_they_should() {
+    for target in Target::ALL {
+        for level in Level::ALL {
+            for kernel in all() {
+                let Some(bytes) = kernel.code_object_at(target, level) else {
+                    assert!(kernel.name == "spin" || kernel.name.starts_with("canary"), "{}", kernel.name);
+                    continue;
+                };
+                let file = ElfFile64::<LittleEndian>::parse(bytes).unwrap();
+                let found = file.dynamic_symbols().any(|s| s.name() == Ok(kernel.symbol));
+                assert!(found, "{} at {level:?} for {target}", kernel.name);
+            }
+        }
     }
 }
 
