@@ -4,6 +4,13 @@
 //! nothing more: no policy, no state of ours. Every layout is tested against the C headers; the library is opened by name at run
 //! time, so that a machine without ROCm runs everything else. The room knows no other room.
 //!
-//! Who may use it: `capi`, for the types that it exports, and the root's `rocr` device, for AMD's own runtime.
+//! | module | subject |
+//! |---|---|
+//! | [`raw`] | types and constants, named as in the C headers |
+//! | [`layout`] | the same as data, which a test compares with the headers of several releases |
 //!
-//! Nothing is declared yet. What comes first is what the `rocr` backend calls: agents, memory pools, queues, signals, executables.
+//! Who may use it: `capi`, for the types that it exports, and the root's `rocr` device, for AMD's own runtime.
+
+mod declare;
+pub mod layout;
+pub mod raw;

@@ -9,11 +9,13 @@
 //! | [`tidy`] | the laws of the rooms that the compiler cannot check |
 //! | [`kernels`] | the committed code objects and their sources |
 //! | [`isa`] | our disassembler against LLVM's |
-//! | [`tools`] | the Debian packages that the last two need |
+//! | [`hsa`] | our HSA declarations against AMD's headers |
+//! | [`tools`] | the Debian packages that the last three need |
 
 #![forbid(unsafe_code)]
 
 mod ci;
+mod hsa;
 mod isa;
 mod kernels;
 mod tidy;
@@ -31,6 +33,7 @@ cargo xtask COMMAND
   tidy                          the laws of the rooms: who uses whom, where unsafe may be, sizes, leftovers
   kernels [--check] [--install] build the GPU programs and replace kernels/objects; --check only compares
   isa [--install]               compare the disassembler with LLVM's
+  hsa [--releases] [--install]  compare the HSA declarations with AMD's headers; --releases: also those of Debian 13 and sid
   help                          this text
 
 --install installs missing Debian packages first, which takes root.";
@@ -60,6 +63,11 @@ fn run(arguments: &[&str]) -> Result<()> {
             let [install] = flagged(flags, ["--install"])?;
             tools::require(tools::ISA, install)?;
             isa::check()
+        }
+        ["hsa", ref flags @ ..] => {
+            let [releases, install] = flagged(flags, ["--releases", "--install"])?;
+            tools::require(tools::HSA, install)?;
+            hsa::check(releases)
         }
         ["help" | "--help" | "-h"] => {
             println!("{USAGE}");

@@ -1,4 +1,4 @@
-//! The programs of LLVM that some commands run, and the Debian packages they come in.
+//! The programs and headers that some commands need, and the Debian packages they come in.
 //!
 //! Promise: a command that needs a tool either has it or says which packages to install; packages are installed only
 //! when asked for (`--install`, or CI) and only as root with apt.
@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-/// A program and the Debian package it comes in.
+/// A program, or an absolute path of a file, and the Debian package it comes in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Tool {
     program: &'static str,
@@ -25,6 +25,9 @@ const fn tool(program: &'static str, package: &'static str) -> Tool {
 pub(crate) const KERNELS: &[Tool] = &[tool("clang-19", "clang-19"), tool("ld.lld-19", "lld-19")];
 /// What the disassembler is compared with.
 pub(crate) const ISA: &[Tool] = &[tool("llvm-mc-19", "llvm-19"), tool("llvm-objdump-19", "llvm-19")];
+
+/// What the HSA declarations are compared with.
+pub(crate) const HSA: &[Tool] = &[tool("cc", "gcc"), tool("/usr/include/hsa/hsa.h", "libhsa-runtime-dev")];
 
 /// Makes sure that the tools are there: with `install` gets what is missing, without says how to get it.
 pub(crate) fn require(tools: &[Tool], install: bool) -> Result<()> {
@@ -65,6 +68,7 @@ fn advice(packages: &[&str]) -> String {
     )
 }
 
+/// Returns whether a program is on the PATH; an absolute path is looked for as it is.
 fn on_path(program: &str) -> bool {
     env::var_os("PATH").is_some_and(|path| env::split_paths(&path).any(|folder| folder.join(program).is_file()))
 }
