@@ -111,6 +111,8 @@ pub enum Body {
         /// Comparison.
         condition: Condition,
     },
+    /// A vendor packet of another format: the host's business, see [`Host::vendor_packet`](crate::engine::Host::vendor_packet).
+    Vendor([u8; PACKET_BYTES]),
 }
 
 /// A packet, checked.
@@ -135,7 +137,7 @@ pub enum PacketError {
         /// The type.
         kind: u8,
     },
-    /// A vendor packet of a format other than BARRIER_VALUE.
+    /// A vendor packet that neither this processor nor its host knows.
     #[error("vendor packet format {format}: only BARRIER_VALUE (2) is processed")]
     VendorFormat {
         /// The format.
@@ -181,7 +183,7 @@ impl Packet {
                     condition => return Err(PacketError::Condition { condition }),
                 },
             },
-            0 => return Err(PacketError::VendorFormat { format: bytes[2] }),
+            0 => Body::Vendor(*bytes),
             kind => return Err(PacketError::Type { kind }),
         };
         Ok(Packet { header, body, completion: u64_at(56) })

@@ -6,4 +6,25 @@
 //!
 //! It may use `gcn`, which executes, and `sys`, which maps memory.
 //!
-//! Nothing is exported yet.
+//! | module | subject |
+//! |---|---|
+//! | `exports` | the functions that ROCr 5.2.3 imports, with their version |
+//! | `abi` | the thunk's types |
+//! | `topology` | what the machine says it is |
+//! | `memory` | the GPU's address space, and the aliases of registered memory |
+//! | `event` | the driver's events |
+//! | `gpu` | the thread that runs queues, suspends them and reports their errors |
+//! | `doorbell` | memory that programs ring |
+//! | `config` | its shape, from the environment |
+//!
+//! README.md says how to run a program on it.
+
+mod abi;
+mod clock;
+mod config;
+mod doorbell;
+mod event;
+mod exports;
+mod gpu;
+mod memory;
+mod topology;

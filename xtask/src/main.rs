@@ -10,7 +10,8 @@
 //! | [`kernels`] | the committed code objects and their sources |
 //! | [`isa`] | our disassembler against LLVM's |
 //! | [`hsa`] | our HSA declarations against AMD's headers |
-//! | [`tools`] | the Debian packages that the last three need |
+//! | [`rocr`] | programs on AMD's runtime on the software GPU |
+//! | [`tools`] | the Debian packages that the last four need |
 
 #![forbid(unsafe_code)]
 
@@ -18,6 +19,7 @@ mod ci;
 mod hsa;
 mod isa;
 mod kernels;
+mod rocr;
 mod tidy;
 mod tools;
 
@@ -34,6 +36,7 @@ cargo xtask COMMAND
   kernels [--check] [--install] build the GPU programs and replace kernels/objects; --check only compares
   isa [--install]               compare the disassembler with LLVM's
   hsa [--releases] [--install]  compare the HSA declarations with AMD's headers; --releases: also those of Debian 13 and sid
+  rocr [--install]              run programs on AMD's runtime on the software GPU
   help                          this text
 
 --install installs missing Debian packages first, which takes root.";
@@ -68,6 +71,11 @@ fn run(arguments: &[&str]) -> Result<()> {
             let [releases, install] = flagged(flags, ["--releases", "--install"])?;
             tools::require(tools::HSA, install)?;
             hsa::check(releases)
+        }
+        ["rocr", ref flags @ ..] => {
+            let [install] = flagged(flags, ["--install"])?;
+            tools::require(tools::ROCR, install)?;
+            rocr::check()
         }
         ["help" | "--help" | "-h"] => {
             println!("{USAGE}");

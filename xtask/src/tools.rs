@@ -29,6 +29,14 @@ pub(crate) const ISA: &[Tool] = &[tool("llvm-mc-19", "llvm-19"), tool("llvm-objd
 /// What the HSA declarations are compared with.
 pub(crate) const HSA: &[Tool] = &[tool("cc", "gcc"), tool("/usr/include/hsa/hsa.h", "libhsa-runtime-dev")];
 
+/// What runs programs on AMD's runtime.
+pub(crate) const ROCR: &[Tool] = &[
+    tool("/usr/lib/x86_64-linux-gnu/libhsa-runtime64.so.1", "libhsa-runtime64-1"),
+    tool("rocminfo", "rocminfo"),
+    tool("hipcc", "hipcc"),
+    tool("/usr/include/hip/hip_runtime.h", "libamdhip64-dev"),
+];
+
 /// Makes sure that the tools are there: with `install` gets what is missing, without says how to get it.
 pub(crate) fn require(tools: &[Tool], install: bool) -> Result<()> {
     let missing = missing(tools, on_path);

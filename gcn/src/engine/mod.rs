@@ -10,6 +10,8 @@
 //! through [`Memory`](crate::memory::Memory). Between calls of [`Context::run`] a context is plain data: it can be suspended
 //! (its registers and LDS copied out), left alone for as long as others run on the same hardware, and resumed.
 
+use crate::aql::PACKET_BYTES;
+
 mod code;
 mod context;
 mod cu;
@@ -45,6 +47,12 @@ pub trait Host: Sync {
 
     /// A queue met an error and runs no further packets. What it had in flight is over.
     fn queue_failed(&self, queue: QueueId, error: &QueueError);
+
+    /// Carries out a vendor packet whose format this crate does not know, when all packets before it are done. Returns whether it did;
+    /// a packet that nobody carries out ends its queue. By default nobody does.
+    fn vendor_packet(&self, _packet: &[u8; PACKET_BYTES]) -> bool {
+        false
+    }
 
     /// A packet was consumed and has begun; `dispatch` says whether it runs a kernel. For counts and times: by default nobody wants to know.
     fn packet_began(&self, _queue: QueueId, _packet: u64, _dispatch: bool) {}

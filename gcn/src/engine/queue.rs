@@ -306,8 +306,14 @@ impl Queue {
                     self.counts.dispatches += 1;
                     Progress::Running(dispatch)
                 }
-                Body::BarrierAnd(_) | Body::BarrierOr(_) | Body::BarrierValue { .. } => {
-                    decrement(packet.completion, None, with.mem, with.host).map_err(memory)?;
+                Body::Vendor(bytes) if !with.host.vendor_packet(bytes) => {
+                    let error = PacketError::VendorFormat { format: bytes[2] };
+                    return Err(QueueError::Packet { error, packet: number });
+                }
+                Body::Vendor(_) | Body::BarrierAnd(_) | Body::BarrierOr(_) | Body::BarrierValue { .. } => {
+                    // A packet without a kernel takes no time, but whoever asks its signal for times must get some.
+                    let now = with.host.now();
+                    decrement(packet.completion, Some((now, now)), with.mem, with.host).map_err(memory)?;
                     Progress::Done
                 }
             };
@@ -327,6 +333,7 @@ impl Queue {
         let value = |signal: u64| mem.load_acquire_u64(signal.wrapping_add(signal::VALUE)).map(|v| v as i64);
         match &packet.body {
             Body::Kernel(_) => Ok(true),
+            Body::Vendor(_) => Ok(self.running().next().is_none()),
             Body::BarrierAnd(signals) => {
                 for &signal in signals.iter().filter(|&&s| s != 0) {
                     if value(signal)? != 0 {

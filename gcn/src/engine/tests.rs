@@ -394,3 +394,45 @@ fn looks_can_be_as_fine_as_one_instruction() {
     let report = context.run(&mut hw, &mem, &TestHost::new(1));
     assert_eq!((report.outcome, report.instructions), (Outcome::Drained, 1));
 }
+
+#[test]
+fn a_vendor_packet_is_the_hosts_to_carry_out_or_ends_its_queue() {
+    struct Knowing(TestHost, AtomicU32);
+    impl Host for Knowing {
+        fn now(&self) -> u64 {
+            0
+        }
+        fn should_stop(&self) -> bool {
+            false
+        }
+        fn scratch(&self, _: u64) -> Option<u64> {
+            None
+        }
+        fn signal_changed(&self, _: u64) {}
+        fn interrupt(&self) {}
+        fn queue_failed(&self, queue: QueueId, error: &QueueError) {
+            self.0.queue_failed(queue, error);
+        }
+        fn vendor_packet(&self, packet: &[u8; PACKET_BYTES]) -> bool {
+            self.1.fetch_add(1, Ordering::Relaxed);
+            packet[2] == 1
+        }
+    }
+    let mem = FlatMemory::new(BASE, BYTES);
+    kernel(&mem, &[S_ENDPGM], 1);
+    let vendor = |format: u8| {
+        let mut bytes = [0; PACKET_BYTES];
+        bytes[2] = format;
+        bytes[56..].copy_from_slice(&SIGNAL.to_le_bytes());
+        bytes
+    };
+    mem.write(RING, &vendor(1)).unwrap();
+    mem.write(RING + 64, &vendor(3)).unwrap();
+    let (mut context, mut hw, queue) = context(1);
+    let host = Knowing(TestHost::new(0), AtomicU32::new(0));
+    context.run(&mut hw, &mem, &host);
+    assert_eq!(host.1.load(Ordering::Relaxed), 2);
+    assert_eq!(mem.load_acquire_u64(SIGNAL + 8).unwrap(), u64::MAX, "only the first one was done");
+    let error = PacketError::VendorFormat { format: 3 };
+    assert_eq!(context.queue_error(queue), Some(&QueueError::Packet { error, packet: 1 }));
+}

@@ -1,0 +1,378 @@
+//! The GPU itself: a thread that runs what the queues hold, one queue at a time, as the hardware scheduler does.
+//!
+//! Every queue is a context of its own on the shared compute units, so taking one off the run list (`queue_percentage` 0) is a real
+//! suspend: its waves' registers and LDS are copied out and copied back later. A queue that has run for a slice while another
+//! has work makes room in the same way. Kernels, ROCr's own among them, are interpreted and never replaced.
+//!
+//! Doorbells are plain memory that nobody can be told about, so the thread looks at the rings; the longer nothing happens the less often.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use gcn::aql::{PACKET_BYTES, signal};
+use gcn::engine::{self, Context, Host, Outcome, QueueError, QueueId, QueueSpec};
+use gcn::fault::FaultKind;
+use gcn::hardware::CuHardware;
+use gcn::memory::{Access, Memory, MemoryFault, Refusal};
+
+use crate::abi::{GPU_NODE, Status, mem_flags};
+use crate::clock::now_ns;
+use crate::config::Config;
+use crate::event::{Events, Fault};
+use crate::memory::{PAGE, Space};
+
+/// How long a queue runs while others wait.
+const SLICE_NS: u64 = 1_000_000;
+/// Looks without work before the thread sleeps between looks.
+const BUSY_LOOKS: u32 = 2_000;
+const NAP: Duration = Duration::from_micros(50);
+/// Looks with naps before the naps get long.
+const SHORT_NAPS: u32 = 20_000;
+const LONG_NAP: Duration = Duration::from_millis(1);
+
+/// Offset of `queue_inactive_signal` in an `amd_queue_t`.
+const INACTIVE_SIGNAL: u64 = 192;
+/// Offset of `read_dispatch_id`: what the thunk is given to find the rest by.
+const READ_DISPATCH_ID: u64 = 128;
+/// Vendor packet format of an indirect buffer of PM4 commands.
+const FORMAT_PM4: u8 = 1;
+
+/// Codes that the packet processor stores into `queue_inactive_signal`.
+mod inactive {
+    pub(super) const INVALID_DIMENSIONS: u64 = 2;
+    pub(super) const INVALID_GROUP_MEMORY: u64 = 4;
+    pub(super) const INVALID_CODE: u64 = 8;
+    pub(super) const INVALID_PACKET: u64 = 32;
+    pub(super) const OUT_OF_REGISTERS: u64 = 128;
+    pub(super) const APERTURE: u64 = 0x2000_0000;
+    pub(super) const ILLEGAL_INSTRUCTION: u64 = 0x4000_0000;
+    pub(super) const TRAP: u64 = 0x8000_0000;
+}
+
+/// An AQL queue as the thunk's caller described it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wanted {
+    pub(crate) ring: u64,
+    pub(crate) ring_bytes: u64,
+    /// Address of `read_dispatch_id`.
+    pub(crate) read_pointer: u64,
+    pub(crate) percentage: u32,
+}
+
+struct Queue {
+    context: Context,
+    /// Address of its `amd_queue_t`.
+    structure: u64,
+    active: bool,
+    failed: bool,
+    /// Private memory: address and bytes.
+    scratch: Mutex<Option<(u64, u64)>>,
+}
+
+struct Machine {
+    hardware: Box<[CuHardware]>,
+    queues: BTreeMap<u32, Queue>,
+    /// Whose registers are on the compute units.
+    resident: Option<u32>,
+    /// Who ran last.
+    last: u32,
+}
+
+/// The GPU of this process.
+pub(crate) struct Gpu {
+    config: Config,
+    pub(crate) space: Space,
+    pub(crate) events: Events,
+    machine: Mutex<Machine>,
+    /// Callers that want the machine: whoever runs gives up for them.
+    wanted: AtomicU32,
+    /// Suspends of waves that ran, since the beginning.
+    suspends: AtomicU64,
+}
+
+impl Gpu {
+    /// Powers the GPU on. It runs until the process ends.
+    pub(crate) fn start(config: Config) -> std::io::Result<Arc<Gpu>> {
+        let machine = Machine {
+            hardware: CuHardware::power_on(config.cus as usize),
+            queues: BTreeMap::new(),
+            resident: None,
+            last: 0,
+        };
+        let gpu = Arc::new(Gpu {
+            config,
+            space: Space::new(config.vram_bytes),
+            events: Events::new(),
+            machine: Mutex::new(machine),
+            wanted: AtomicU32::new(0),
+            suspends: AtomicU64::new(0),
+        });
+        let (mailboxes, bytes) = gpu.events.mailbox_range();
+        gpu.space.map_own(mailboxes, bytes);
+        let runner = Arc::clone(&gpu);
+        std::thread::Builder::new().name("softkmt-gpu".to_owned()).spawn(move || runner.work())?;
+        Ok(gpu)
+    }
+
+    pub(crate) fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Adds an AQL queue; returns its number, which is never 0.
+    pub(crate) fn create_queue(&self, wanted: Wanted) -> Result<u32, Status> {
+        let slots = wanted.ring_bytes / PACKET_BYTES as u64;
+        if !slots.is_power_of_two() || slots > u64::from(u32::MAX) || wanted.read_pointer < READ_DISPATCH_ID {
+            return Err(Status::InvalidParameter);
+        }
+        let shape = engine::Config { arch: self.config.arch, cus: self.config.cus, threads: 1 };
+        let mut context = Context::new(shape).map_err(|_| Status::NoMemory)?;
+        let structure = wanted.read_pointer - READ_DISPATCH_ID;
+        context.create_queue(QueueSpec {
+            ring: wanted.ring,
+            slots: slots as u32,
+            read_index: wanted.read_pointer,
+            structure,
+        });
+        self.with(|machine| {
+            let id = (1..crate::doorbell::SLOTS).find(|id| !machine.queues.contains_key(id));
+            let id = id.ok_or(Status::OutOfResources)?;
+            let scratch = Mutex::new(None);
+            let queue = Queue { context, structure, active: wanted.percentage > 0, failed: false, scratch };
+            machine.queues.insert(id, queue);
+            Ok(id)
+        })
+    }
+
+    /// Removes a queue with everything it had in flight.
+    pub(crate) fn destroy_queue(&self, id: u32) -> Result<(), Status> {
+        let gone = self.with(|machine| {
+            if machine.resident == Some(id) {
+                machine.resident = None;
+            }
+            machine.queues.remove(&id)
+        });
+        let queue = gone.ok_or(Status::InvalidHandle)?;
+        let scratch = *queue.scratch.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((address, bytes)) = scratch {
+            self.space.free(address, bytes)?;
+        }
+        Ok(())
+    }
+
+    /// Puts a queue on the run list or takes it off; when this returns, a queue that was taken off runs nothing.
+    pub(crate) fn update_queue(&self, id: u32, percentage: u32) -> Result<(), Status> {
+        self.with(|machine| {
+            let resident = machine.resident == Some(id);
+            let queue = machine.queues.get_mut(&id).ok_or(Status::InvalidHandle)?;
+            queue.active = percentage > 0;
+            if !queue.active && resident {
+                self.suspend(queue, &machine.hardware);
+                machine.resident = None;
+            }
+            Ok(())
+        })
+    }
+
+    /// Says which compute units a queue's work-groups may use.
+    pub(crate) fn set_cu_mask(&self, id: u32, mask: &[u32]) -> Result<(), Status> {
+        self.with(|machine| {
+            let queue = machine.queues.get_mut(&id).ok_or(Status::InvalidHandle)?;
+            let allowed = |cu: u32| mask.get(cu as usize / 32).is_some_and(|word| word >> (cu % 32) & 1 == 1);
+            if queue.context.set_cu_mask(allowed) { Ok(()) } else { Err(Status::InvalidParameter) }
+        })
+    }
+
+    /// Whether there is such a queue.
+    pub(crate) fn has_queue(&self, id: u32) -> bool {
+        self.with(|machine| machine.queues.contains_key(&id))
+    }
+
+    /// Takes the machine from whoever runs on it.
+    fn with<R>(&self, then: impl FnOnce(&mut Machine) -> R) -> R {
+        self.wanted.fetch_add(1, Ordering::SeqCst);
+        let mut machine = self.machine();
+        self.wanted.fetch_sub(1, Ordering::SeqCst);
+        then(&mut machine)
+    }
+
+    fn machine(&self) -> MutexGuard<'_, Machine> {
+        self.machine.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The GPU's thread.
+    fn work(&self) {
+        let mut idle = 0u32;
+        loop {
+            while self.wanted.load(Ordering::SeqCst) != 0 {
+                std::thread::yield_now();
+            }
+            if self.turn(&mut self.machine()) {
+                idle = 0;
+                continue;
+            }
+            idle = idle.saturating_add(1);
+            match idle {
+                0..BUSY_LOOKS => std::hint::spin_loop(),
+                BUSY_LOOKS..SHORT_NAPS => std::thread::sleep(NAP),
+                _ => std::thread::sleep(LONG_NAP),
+            }
+        }
+    }
+
+    /// Runs the next queue that has work, for a slice at most. Returns whether there was one.
+    fn turn(&self, machine: &mut Machine) -> bool {
+        let last = machine.last;
+        let runnable = |queue: &Queue| queue.active && !queue.failed && queue.context.runnable(&self.space);
+        let mut order = machine.queues.range(last + 1..).chain(machine.queues.range(..=last));
+        let Some(id) = order.find(|(_, queue)| runnable(queue)).map(|(&id, _)| id) else { return false };
+        machine.last = id;
+        let evicted = machine.resident.take_if(|resident| *resident != id);
+        if let Some(queue) = evicted.and_then(|id| machine.queues.get_mut(&id)) {
+            self.suspend(queue, &machine.hardware);
+        }
+        let Some(queue) = machine.queues.get_mut(&id) else { return false };
+        if queue.context.is_suspended() {
+            queue.context.resume(&mut machine.hardware);
+        }
+        machine.resident = Some(id);
+        let host = QueueHost {
+            gpu: self,
+            structure: queue.structure,
+            scratch: &queue.scratch,
+            until: now_ns() + SLICE_NS,
+            failed: AtomicU32::new(0),
+        };
+        let report = queue.context.run(&mut machine.hardware, &self.space, &host);
+        queue.failed |= host.failed.into_inner() != 0;
+        if report.outcome == Outcome::Drained {
+            machine.resident = None;
+        }
+        true
+    }
+
+    fn suspend(&self, queue: &mut Queue, hardware: &[CuHardware]) {
+        if queue.context.suspend(hardware).waves > 0 {
+            self.suspends.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Tells a queue's owner that it stopped.
+    fn raise(&self, structure: u64, code: u64) -> Result<(), MemoryFault> {
+        let signal = self.space.load_acquire_u64(structure + INACTIVE_SIGNAL)?;
+        if signal == 0 {
+            return Ok(());
+        }
+        self.space.store_release_u64(signal + signal::VALUE, code)?;
+        let mailbox = self.space.load_acquire_u64(signal + signal::EVENT_MAILBOX)?;
+        if mailbox != 0 {
+            let event = self.space.load_acquire_u32(signal + signal::EVENT_ID)?;
+            self.space.store_release_u64(mailbox, u64::from(event))?;
+            self.events.interrupt();
+        }
+        Ok(())
+    }
+
+    fn memory_fault(&self, fault: &MemoryFault) {
+        let failure = match (fault.refusal, fault.access) {
+            (Refusal::Rights, Access::Execute) => 1 << 2,
+            (Refusal::Rights, _) => 1 << 1,
+            (Refusal::Unmapped | Refusal::Misaligned, _) => 1,
+        };
+        self.events.memory_fault(Fault { node: GPU_NODE, address: fault.address & !(PAGE - 1), failure });
+    }
+}
+
+/// What a context asks while one of its turns runs.
+struct QueueHost<'a> {
+    gpu: &'a Gpu,
+    structure: u64,
+    scratch: &'a Mutex<Option<(u64, u64)>>,
+    until: u64,
+    failed: AtomicU32,
+}
+
+impl Host for QueueHost<'_> {
+    fn now(&self) -> u64 {
+        now_ns()
+    }
+
+    fn should_stop(&self) -> bool {
+        self.gpu.wanted.load(Ordering::Relaxed) != 0 || now_ns() >= self.until
+    }
+
+    fn scratch(&self, bytes: u64) -> Option<u64> {
+        let mut scratch = self.scratch.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((address, have)) = *scratch {
+            if have >= bytes {
+                return Some(address);
+            }
+            *scratch = None;
+            self.gpu.space.free(address, have).ok()?;
+        }
+        let bytes = bytes.checked_next_multiple_of(PAGE)?;
+        let address = self.gpu.space.allocate(GPU_NODE, bytes, mem_flags::SCRATCH, 0).ok()?;
+        self.gpu.space.map(address, bytes).ok()?;
+        *scratch = Some((address, bytes));
+        Some(address)
+    }
+
+    fn signal_changed(&self, _signal: u64) {
+        // Threads that wait without the driver look at the value; those that wait with it are woken by `interrupt`.
+    }
+
+    fn interrupt(&self) {
+        self.gpu.events.interrupt();
+    }
+
+    fn vendor_packet(&self, packet: &[u8; PACKET_BYTES]) -> bool {
+        if packet[2] != FORMAT_PM4 {
+            return false;
+        }
+        // ROCr's only use: ACQUIRE_MEM over everything, after a code object was copied into place.
+        self.gpu.space.invalidate_code();
+        true
+    }
+
+    fn queue_failed(&self, _queue: QueueId, error: &QueueError) {
+        self.failed.store(1, Ordering::Relaxed);
+        if self.gpu.config.trace {
+            eprintln!("softkmt: queue of {:#x} failed: {error}", self.structure);
+        }
+        let told = match error {
+            QueueError::Kernel { fault, .. } => match &fault.kind {
+                FaultKind::Memory(fault) if fault.refusal != Refusal::Misaligned => {
+                    self.gpu.memory_fault(fault);
+                    Ok(())
+                }
+                FaultKind::Memory(_) | FaultKind::Scratch { .. } => self.gpu.raise(self.structure, inactive::APERTURE),
+                FaultKind::Trap { .. } => self.gpu.raise(self.structure, inactive::TRAP),
+                FaultKind::IllegalInstruction { .. }
+                | FaultKind::UnsupportedInstruction { .. }
+                | FaultKind::UnsupportedForm { .. }
+                | FaultKind::RegisterOutOfRange { .. } => self.gpu.raise(self.structure, inactive::ILLEGAL_INSTRUCTION),
+            },
+            QueueError::Launch { error, .. } => self.gpu.raise(self.structure, launch_code(error)),
+            QueueError::Packet { .. } => self.gpu.raise(self.structure, inactive::INVALID_PACKET),
+            QueueError::Memory { fault, .. } => {
+                self.gpu.memory_fault(fault);
+                Ok(())
+            }
+        };
+        if let Err(fault) = told {
+            // The queue's own structure is gone: the program tore it down while it ran.
+            self.gpu.memory_fault(&fault);
+        }
+    }
+}
+
+fn launch_code(error: &engine::LaunchError) -> u64 {
+    use engine::LaunchError::{Dimensions, EmptyGrid, Lds, Registers, WorkgroupItems};
+    match error {
+        Dimensions { .. } | EmptyGrid { .. } | WorkgroupItems { .. } => inactive::INVALID_DIMENSIONS,
+        Lds { .. } => inactive::INVALID_GROUP_MEMORY,
+        Registers { .. } => inactive::OUT_OF_REGISTERS,
+        _ => inactive::INVALID_CODE,
+    }
+}
