@@ -161,7 +161,7 @@ pub(crate) const GRID3D: Kernel = super::kernel!(
             let who = |at: u32| {
                 let (x, y, z) = (at % sides[0], at / sides[0] % sides[1], at / sides[0] / sides[1]);
                 let group = (z / 2 * groups[1] + y / 4) * groups[0] + x / 8;
-                group << 8 | z % 2 << 6 | y % 4 << 4 | x % 8
+                group << 8 | (z % 2) << 6 | (y % 4) << 4 | (x % 8)
             };
             let out: Vec<u32> = (0..sides.iter().product()).map(who).collect();
             vec![(0, before[0].expect_u32(&out))]

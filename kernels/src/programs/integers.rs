@@ -38,7 +38,7 @@ pub(crate) const DIVIDE: Kernel = super::kernel!(
                 let remainder = ((x >> 1) as i64).wrapping_rem(y as i64);
                 out.extend([small / by, small % by]);
                 out.extend([signed.wrapping_div(by as i32) as u32, signed.wrapping_rem(by as i32) as u32]);
-                out.extend([(x / y) as u32, (x / y >> 32) as u32, remainder as u32, (remainder >> 32) as u32]);
+                out.extend([(x / y) as u32, ((x / y) >> 32) as u32, remainder as u32, (remainder >> 32) as u32]);
             }
             vec![(2, before[2].expect_u32(&out))]
         })
@@ -61,7 +61,7 @@ pub(crate) const WIDE: Kernel =
                 let order = u64::from(x < y) + 2 * u64::from((x as i64) < y as i64) + 4 * u64::from(x == y);
                 out.extend([
                     x.wrapping_mul(y),
-                    (u128::from(x) * u128::from(y) >> 64) as u64,
+                    ((u128::from(x) * u128::from(y)) >> 64) as u64,
                     x.rotate_left(by),
                     (x as i64 >> by) as u64,
                     order.wrapping_add(x.abs_diff(y) << 3),
