@@ -11,11 +11,13 @@
 //! | [`isa`] | our disassembler against LLVM's |
 //! | [`hsa`] | our HSA declarations against AMD's headers |
 //! | [`rocr`] | programs on AMD's runtime on the software GPU |
-//! | [`tools`] | the Debian packages that the last four need |
+//! | [`coverage`] | the page that says which instructions are executed |
+//! | [`tools`] | the Debian packages that some of them need |
 
 #![forbid(unsafe_code)]
 
 mod ci;
+mod coverage;
 mod hsa;
 mod isa;
 mod kernels;
@@ -37,6 +39,7 @@ cargo xtask COMMAND
   isa [--install]               compare the disassembler with LLVM's
   hsa [--releases] [--install]  compare the HSA declarations with AMD's headers; --releases: also those of Debian 13 and sid
   rocr [--install]              run programs on AMD's runtime on the software GPU
+  coverage [--check]            write docs/isa-coverage.md from the instruction table; --check only compares
   help                          this text
 
 --install installs missing Debian packages first, which takes root.";
@@ -76,6 +79,10 @@ fn run(arguments: &[&str]) -> Result<()> {
             let [install] = flagged(flags, ["--install"])?;
             tools::require(tools::ROCR, install)?;
             rocr::check()
+        }
+        ["coverage", ref flags @ ..] => {
+            let [check] = flagged(flags, ["--check"])?;
+            coverage::write(check)
         }
         ["help" | "--help" | "-h"] => {
             println!("{USAGE}");

@@ -61,7 +61,7 @@ pub(crate) fn dec64(old: u64, limit: u64) -> u64 {
     if old == 0 || old > limit { limit } else { old - 1 }
 }
 
-fn update<A: Word>(mem: &dyn Memory, address: u64, f: impl Fn(A) -> Option<A>) -> Result<A, MemoryFault> {
+pub(super) fn update<A: Word>(mem: &dyn Memory, address: u64, f: impl Fn(A) -> Option<A>) -> Result<A, MemoryFault> {
     let old = if A::DWORDS == 1 {
         u64::from(mem.update_u32(address, &mut |old| f(A::from_raw(u64::from(old))).map(|new| new.to_raw() as u32))?)
     } else {

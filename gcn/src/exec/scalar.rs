@@ -1,5 +1,6 @@
 //! Scalar instructions: arithmetic with SCC, branches, EXEC manipulation, scalar loads, program control.
 
+use super::atomic::Word;
 use super::cx::{Cx, EXEC, Flow};
 use super::inst::{Inst, Src};
 use crate::fault::FaultKind;
@@ -247,6 +248,47 @@ impl Cx<'_> {
             }
         }
         Flow::Next
+    }
+
+    /// `s_atomic` and `s_buffer_atomic`: memory becomes `f(memory, sdst)`; with `glc`, `sdst` becomes what it was.
+    pub(crate) fn s_atomic<A: Word>(&mut self, i: &Inst, buffer: bool, f: impl Fn(A, A) -> A) -> Flow {
+        let data = A::from_raw(self.sgpr64(usize::from(i.sdst)));
+        self.s_update_memory(i, buffer, |old| Some(f(old, data)))
+    }
+
+    /// As [`s_atomic`](Self::s_atomic): the first register's new value, if memory is the second's.
+    pub(crate) fn s_cmpswap<A: Word>(&mut self, i: &Inst, buffer: bool) -> Flow {
+        let first = usize::from(i.sdst);
+        let new = A::from_raw(self.sgpr64(first));
+        let compare = A::from_raw(self.sgpr64(first + A::DWORDS));
+        self.s_update_memory(i, buffer, |old| (old == compare).then_some(new))
+    }
+
+    fn s_update_memory<A: Word>(&mut self, i: &Inst, buffer: bool, f: impl Fn(A) -> Option<A>) -> Flow {
+        let address = if buffer {
+            let Src::S(descriptor) = i.src[0] else { return self.illegal(i) };
+            let word = |k: usize| self.s[(usize::from(descriptor) + k) & 127];
+            let base = u64::from(word(0)) | u64::from(word(1) & 0xffff) << 32;
+            let bytes = u64::from(word(2)) * u64::from(word(1) >> 16 & 0x3fff).max(1);
+            let offset = self.smem_offset(i) & !3;
+            if offset.saturating_add(4 * A::DWORDS as u64) > bytes {
+                return Flow::Next;
+            }
+            base.wrapping_add(offset)
+        } else {
+            self.smem_address(i) & !3
+        };
+        match super::atomic::update(self.mem, address, f) {
+            Ok(old) if i.flags & flag::GLC != 0 => {
+                let raw = old.to_raw();
+                for d in 0..A::DWORDS {
+                    self.s[(usize::from(i.sdst) + d) & 127] = (raw >> (32 * d)) as u32;
+                }
+                Flow::Next
+            }
+            Ok(_) => Flow::Next,
+            Err(fault) => self.fault(FaultKind::Memory(fault), None),
+        }
     }
 
     /// Stores `dwords` consecutive scalar registers.

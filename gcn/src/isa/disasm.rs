@@ -165,8 +165,11 @@ impl Printer<'_> {
 
     fn smem(&mut self) {
         let row = self.f.row();
-        if row.name.starts_with("s_atc_probe") {
-            self.operand(&self.f.dst.to_string());
+        let probe = row.name.starts_with("s_atc_probe");
+        if probe {
+            // What to probe for is a number in the destination's place.
+            let what = self.f.dst;
+            self.operand(&if what > 64 { format!("{what:#x}") } else { what.to_string() });
         } else if row.dst != Ty::None {
             self.operand(&scalar(self.f.dst, row.dst.dwords()));
         }
@@ -185,7 +188,7 @@ impl Printer<'_> {
                 self.word(&format!("offset:{hex}"));
             }
         }
-        if row.dst != Ty::None {
+        if row.dst != Ty::None && !probe {
             self.flagged(flag::GLC, "glc");
         }
     }

@@ -107,6 +107,30 @@ fn loads_go_straight_to_lds() {
 }
 
 #[test]
+fn scalar_atomics_change_memory_and_return_what_it_was() {
+    let mut m = machine();
+    m.set_sgpr64(2, MEMORY);
+    m.memory.write(MEMORY + 0x64, &40u64.to_le_bytes()).unwrap();
+    m.set_sgpr64(6, 2);
+    m.run("s_atomic_sub_x2 s[6:7], s[2:3], 0x64 glc", &[0xc28f_0181, 0x0000_0064]);
+    assert!(m.wave.fault.take().is_some(), "an atomic of eight bytes at four");
+    m.memory.write(MEMORY + 0x68, &40u64.to_le_bytes()).unwrap();
+    m.run("s_atomic_sub_x2 s[6:7], s[2:3], 0x68 glc", &[0xc28f_0181, 0x0000_0068]);
+    assert_eq!(m.sgpr64(6), 40);
+    m.set_sgpr64(6, 7 | 38 << 32);
+    m.hw[0].sgpr[0][101] = 0x68;
+    m.run("s_atomic_cmpswap s[6:7], s[2:3], s101 glc", &[0xc205_0181, 0x0000_0065]);
+    let mut word = [0; 4];
+    m.memory.read(MEMORY + 0x68, &mut word).unwrap();
+    assert_eq!((m.sgpr64(6), u32::from_le_bytes(word)), (38 | 38 << 32, 7));
+    m.set_sgpr64(4, MEMORY);
+    m.set_sgpr64(6, 0x68);
+    m.run("s_buffer_atomic_swap s5, s[4:7], s101", &[0xc100_0142, 0x0000_0065]);
+    m.memory.read(MEMORY + 0x68, &mut word).unwrap();
+    assert_eq!(u32::from_le_bytes(word), 7, "beyond the buffer nothing happens");
+}
+
+#[test]
 fn scalar_stores_reach_buffers_and_scratch() {
     let mut m = machine();
     m.set_sgpr64(0, MEMORY);

@@ -57,6 +57,7 @@ macro_rules! vop3_rows {
 
             // ---- VOP3: conversions to packed halves and bytes -------------------------------------------------------------------
             Vop3 477 v_cvt_pk_u8_f32 ALL B32 (F32 U32 B32) [] = v3(|a: f32, b: u32, c: u32| cvt_pk_u8_f32(a, b, c));
+            Vop3 496 v_cvt_pkaccum_u8_f32 ALL B32 (F32 U32) [ACCUMULATES] = v2acc(|a: f32, b: u32, d: u32| cvt_pk_u8_f32(a, b, d));
             Vop3 660 v_cvt_pknorm_i16_f32 ALL P16 (F32 F32) [] = v2(|a: f32, b: f32| pack(snorm(a) as u16, snorm(b) as u16));
             Vop3 661 v_cvt_pknorm_u16_f32 ALL P16 (F32 F32) [] = v2(|a: f32, b: f32| pack(unorm(a), unorm(b)));
             Vop3 662 v_cvt_pkrtz_f16_f32 ALL PF16 (F32 F32) [] = v2(|a: f32, b: f32| pack(f32_to_f16_rtz(a), f32_to_f16_rtz(b)));
