@@ -44,9 +44,6 @@ pub(crate) struct Slot {
     pub(crate) base: u8,
     /// Bits of the lane number that matter: all, or none where one value serves all lanes.
     pub(crate) lanes: u8,
-    /// Sign modifiers, 0 or 1.
-    pub(crate) neg: u8,
-    pub(crate) abs: u8,
     /// Row from the base.
     pub(crate) row: u16,
 }
@@ -54,14 +51,24 @@ pub(crate) struct Slot {
 impl Slot {
     const fn of(dst: Dst) -> Slot {
         match dst {
-            Dst::V(row) => Slot { base: 0, lanes: 63, neg: 0, abs: 0, row },
-            Dst::A(row) => Slot { base: 1, lanes: 63, neg: 0, abs: 0, row },
-            Dst::T(row) => Slot { base: 2, lanes: 63, neg: 0, abs: 0, row },
+            Dst::V(row) => Slot { base: 0, lanes: 63, row },
+            Dst::A(row) => Slot { base: 1, lanes: 63, row },
+            Dst::T(row) => Slot { base: 2, lanes: 63, row },
         }
     }
 }
 
-/// First operand row of staged scalars: two for each source.
+/// What negation and absolute value do to an operand.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sign {
+    /// The dword that has the sign.
+    pub(crate) dword: usize,
+    /// Bits to keep, then bits to flip.
+    pub(crate) keep: u32,
+    pub(crate) flip: u32,
+}
+
+/// First operand row of staged operands: two for each source.
 pub(crate) const STAGE: u16 = 16;
 
 /// An instruction ready to run.
@@ -200,22 +207,41 @@ impl Inst {
     pub(crate) fn settle(&mut self) {
         self.to = Slot::of(self.dst);
         self.staged = false;
-        for (k, slot) in self.from.iter_mut().enumerate() {
-            *slot = match self.src[k] {
+        for k in 0..3 {
+            let staged = |lanes: u8| Slot { base: 2, lanes, row: STAGE + 2 * k as u16 };
+            let slot = match self.src[k] {
+                Src::V(_) | Src::A(_) | Src::T(_) if self.sign(k).is_some() => staged(63),
                 Src::V(r) => Slot::of(Dst::V(r)),
                 Src::A(r) => Slot::of(Dst::A(r)),
                 Src::T(r) => Slot::of(Dst::T(r)),
-                Src::S(_) | Src::K(_) | Src::Flag(_) => {
-                    self.staged = true;
-                    Slot { base: 2, lanes: 0, neg: 0, abs: 0, row: STAGE + 2 * k as u16 }
-                }
+                Src::S(_) | Src::K(_) | Src::Flag(_) => staged(0),
             };
-            slot.neg = self.neg >> k & 1;
-            slot.abs = self.abs >> k & 1;
+            self.staged |= slot.row == STAGE + 2 * k as u16 && slot.base == 2;
+            self.from[k] = slot;
         }
         if self.row().src == [Ty::None; 3] {
             self.staged = false;
         }
+    }
+
+    /// Returns what the sign modifiers do to source `k`, if they do anything: numbers have a sign, bits do not.
+    pub(crate) fn sign(&self, k: usize) -> Option<Sign> {
+        let (neg, abs) = (self.neg >> k & 1, self.abs >> k & 1);
+        if neg | abs == 0 {
+            return None;
+        }
+        let row = self.row();
+        let (dword, bit) = match row.src[k] {
+            // Handlers of packed and mixed operands have their own.
+            _ if matches!(row.encoding, Encoding::Vop3p | Encoding::Mai) => return None,
+            Ty::F16 => (0, 15),
+            Ty::F32 => (0, 31),
+            Ty::F64 => (1, 31),
+            // Its operands are bits to the decoder, but it takes the modifiers of floats.
+            Ty::B32 if row.name == "v_cndmask_b32" => (0, 31),
+            _ => return None,
+        };
+        Some(Sign { dword, keep: !(u32::from(abs) << bit), flip: u32::from(neg) << bit })
     }
 
     /// Notes how many vector registers the instruction reaches.

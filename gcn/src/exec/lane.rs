@@ -25,7 +25,7 @@ const LANE_BIT: [u32; CHUNK] = {
 
 /// A value in one lane of one operand.
 pub(crate) trait Lane: Copy + Default {
-    /// Reads chunk `c` of a source, sign modifiers applied.
+    /// Reads chunk `c` of a source.
     fn load(v: &SimdFile, from: &From, c: usize) -> [Self; CHUNK];
     /// Writes chunk `c` of the destination where `mask` has a bit.
     fn store(v: &mut SimdFile, to: &To, c: usize, value: &[Self; CHUNK], mask: u32);
@@ -38,9 +38,6 @@ pub(crate) struct From {
     rows: [usize; 2],
     /// Bits of the lane number that matter.
     lanes: usize,
-    /// Sign modifiers of the dword that has the sign: bits to keep, then bits to flip.
-    keep: u32,
-    flip: u32,
 }
 
 /// A destination: rows of its low and high dword.
@@ -110,8 +107,7 @@ lane32! {
 impl Lane for f32 {
     #[inline(always)]
     fn load(v: &SimdFile, from: &From, c: usize) -> [f32; CHUNK] {
-        let (keep, flip) = (from.keep, from.flip);
-        each(&dword(v, from, 0, c), |x| f32::from_bits(x & keep ^ flip))
+        each(&dword(v, from, 0, c), f32::from_bits)
     }
     #[inline(always)]
     fn store(v: &mut SimdFile, to: &To, c: usize, value: &[f32; CHUNK], mask: u32) {
@@ -122,8 +118,7 @@ impl Lane for f32 {
 impl Lane for Half {
     #[inline(always)]
     fn load(v: &SimdFile, from: &From, c: usize) -> [Half; CHUNK] {
-        let (keep, flip) = (from.keep >> 16, from.flip >> 16);
-        each(&dword(v, from, 0, c), |x| Half(f16_to_f32((x & keep ^ flip) as u16)))
+        each(&dword(v, from, 0, c), |x| Half(f16_to_f32(x as u16)))
     }
     #[inline(always)]
     fn store(v: &mut SimdFile, to: &To, c: usize, value: &[Half; CHUNK], mask: u32) {
@@ -170,8 +165,7 @@ lane64! {
 impl Lane for f64 {
     #[inline(always)]
     fn load(v: &SimdFile, from: &From, c: usize) -> [f64; CHUNK] {
-        let (keep, flip) = (u64::from(from.keep) << 32 | 0xffff_ffff, u64::from(from.flip) << 32);
-        each(&qword(v, from, c), |x| f64::from_bits(x & keep ^ flip))
+        each(&qword(v, from, c), f64::from_bits)
     }
     #[inline(always)]
     fn store(v: &mut SimdFile, to: &To, c: usize, value: &[f64; CHUNK], mask: u32) {
@@ -215,38 +209,47 @@ impl Constant for Half {
 }
 
 impl Cx<'_> {
-    /// Works out the first `sources` operands and the destination; stages scalars.
+    /// Works out the first `sources` operands and the destination; stages those that are not plain registers.
     #[inline(always)]
     fn operands(&mut self, i: &Inst, sources: usize) -> ([From; 3], To) {
         if i.staged {
-            self.stage_scalars(i, sources);
+            self.stage(i, sources);
         }
         let rows = |slot: Slot| {
             let row = self.bases[usize::from(slot.base & 3)] + usize::from(slot.row);
             // What an instruction names was checked against what the wave has; this only shows the compiler that it is in bounds.
             [row.min(LAST_ROW), (row + 1).min(LAST_ROW)]
         };
-        let from = i.from.map(|slot| From {
-            rows: rows(slot),
-            lanes: usize::from(slot.lanes),
-            keep: !(u32::from(slot.abs) << 31),
-            flip: u32::from(slot.neg) << 31,
-        });
+        let from = i.from.map(|slot| From { rows: rows(slot), lanes: usize::from(slot.lanes) });
         (from, To { rows: rows(i.to) })
     }
 
-    /// Spreads the scalar ones of the first `sources` operands over a chunk each, for [`dword`].
+    /// Lays out those of the first `sources` operands that are not plain registers: scalars spread over a chunk each, registers with their
+    /// sign changed as whole rows. Most instructions have neither, and then reading an operand is a load and nothing else.
     #[inline(never)]
-    fn stage_scalars(&mut self, i: &Inst, sources: usize) {
+    fn stage(&mut self, i: &Inst, sources: usize) {
         for k in 0..sources {
+            let to = Dst::T(STAGE + 2 * k as u16);
+            let sign = i.sign(k);
+            let change = |d: usize, x: u32| match sign {
+                Some(sign) if sign.dword == d => x & sign.keep ^ sign.flip,
+                _ => x,
+            };
             let words = match i.src[k] {
-                Src::V(_) | Src::A(_) | Src::T(_) => continue,
+                Src::V(_) | Src::A(_) | Src::T(_) => {
+                    if let Some(sign) = sign {
+                        for d in 0..=sign.dword {
+                            *self.row_mut(to, d) = self.lanes(i.src[k], d).map(|x| change(d, x));
+                        }
+                    }
+                    continue;
+                }
                 Src::S(r) => [0, 1].map(|d| self.s[(usize::from(r) + d) & 127]),
                 Src::K(value) => [value as u32, (value >> 32) as u32],
                 Src::Flag(_) => [self.s32(i.src[k]), 0],
             };
             for (d, word) in words.into_iter().enumerate() {
-                self.row_mut(Dst::T(STAGE + 2 * k as u16), d)[..CHUNK].fill(word);
+                self.row_mut(to, d)[..CHUNK].fill(change(d, word));
             }
         }
     }
