@@ -84,7 +84,7 @@ impl TenantConfig {
 
     /// Returns what the scheduler needs to know.
     pub(crate) fn params(&self) -> sched::Params {
-        sched::Params { weight: self.weight, class: self.class, cap: self.cap, guarantee: self.guarantee }
+        sched::Params { weight: self.weight, class: self.class, cap: self.cap, guarantee: self.guarantee, slice: None }
     }
 }
 

@@ -26,7 +26,17 @@
 //! that spread over those who stay, by weight, and who comes back with a debt or a credit takes it from them again.
 //! Sums are conserved exactly; a crowd of debtors that wakes at once makes the others creditors by what they owe.
 
+use crate::params::Config;
 use crate::units::{Nanos, Weight};
+
+/// How many L a member may be ahead of its share at one level, to 1 ns of rounding. Proven.
+pub const AHEAD_MAX: i128 = 1;
+
+/// How many L a member may be behind its share at one level. Searched for, by the property tests and the hill climb.
+pub const BEHIND_MAX: i128 = 2;
+
+/// What of the wall clock is booked to nobody, or twice: tenants + switch + scrub + recovery + idle = wall, exactly.
+pub const CONSERVATION_ERROR: Nanos = Nanos::ZERO;
 
 /// Returns the least and the largest lag, in ns, of a node `depth` levels below the root: `-L - 1` and `2 L` at depth 1.
 ///
@@ -35,7 +45,7 @@ use crate::units::{Nanos, Weight};
 #[must_use]
 pub fn lag_range(occupancy_max: Nanos, depth: usize) -> (i128, i128) {
     let (longest, depth) = (i128::from(occupancy_max.0), depth as i128);
-    (-(longest + 1) * depth, 2 * longest * depth)
+    (-(AHEAD_MAX * longest + 1) * depth, BEHIND_MAX * longest * depth)
 }
 
 /// Returns by how much, in ns, the service of a node can differ from its share of *any* stretch of busy time: `3 L + 1` at
@@ -64,4 +74,15 @@ pub fn pairwise_gap_max(occupancy_max: Nanos, i: Weight, j: Weight) -> i128 {
 #[must_use]
 pub fn wait_max(occupancy_max: Nanos, weight: Weight, total: u64) -> u128 {
     (share_error_max(occupancy_max, 1).unsigned_abs() * u128::from(total)).div_ceil(u128::from(weight.get()))
+}
+
+/// Returns the longest from [`Wake::Preempt`](crate::Wake::Preempt) to the waker's turn, while nobody is behind by L and no
+/// other warped member comes before it: what is left of L when a slice is over, the time a holder has to stop and switch.
+///
+/// The holder is asked to stop at once, and its caller sees that it does within that. Virtual time moves on meanwhile, by which
+/// others become eligible, at positions later than the waker's; its deadline *is* its position, so theirs are later too. Only
+/// a member that falls behind by L within that time, or a warped one that stands further back, comes first.
+#[must_use]
+pub fn wake_latency_max(config: &Config) -> Nanos {
+    Nanos(config.occupancy_max.0 - config.slice.0)
 }

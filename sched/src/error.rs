@@ -3,7 +3,7 @@
 use core::fmt;
 
 use crate::node::NodeId;
-use crate::params::DEPTH_MAX;
+use crate::params::{DEPTH_MAX, Policy};
 use crate::units::{Nanos, Share};
 
 /// The settings of a scheduler contradict each other.
@@ -25,6 +25,15 @@ pub enum ConfigError {
         /// The longest one possible.
         limit: Nanos,
     },
+    /// Somebody has a guarantee that would not hold under this policy.
+    GuaranteeBroken {
+        /// Who.
+        holder: NodeId,
+        /// What is guaranteed.
+        guarantee: Share,
+        /// The policy asked for.
+        policy: Policy,
+    },
 }
 
 impl fmt::Display for ConfigError {
@@ -36,6 +45,13 @@ impl fmt::Display for ConfigError {
             }
             ConfigError::OccupancyTooLong { occupancy_max, limit } => {
                 write!(f, "one occupancy may last {occupancy_max}; bounds hold up to {limit}, choose less")
+            }
+            ConfigError::GuaranteeBroken { holder, guarantee, policy } => {
+                let policy = policy.name();
+                write!(
+                    f,
+                    "{holder} is guaranteed {guarantee}, which {policy} does not leave it; lower the guarantee first"
+                )
             }
         }
     }
@@ -106,8 +122,17 @@ pub enum JoinError {
         /// The guarantee asked for.
         guarantee: Share,
     },
+    /// The policy gives turns, not time.
+    NothingGuaranteed {
+        /// The policy in force.
+        policy: Policy,
+    },
     /// There are [`u32::MAX`] nodes.
     Full,
+}
+
+fn nothing_guaranteed(f: &mut fmt::Formatter<'_>, policy: Policy) -> fmt::Result {
+    write!(f, "the policy {} guarantees nobody anything; take the guarantee away, or choose another", policy.name())
 }
 
 impl fmt::Display for JoinError {
@@ -130,6 +155,7 @@ impl fmt::Display for JoinError {
             JoinError::CapBelowGuarantee { cap, guarantee } => {
                 write!(f, "a cap of {cap} is below the guarantee of {guarantee}; raise one or lower the other")
             }
+            JoinError::NothingGuaranteed { policy } => nothing_guaranteed(f, *policy),
             JoinError::Full => f.write_str("every node name is taken; let somebody leave first"),
         }
     }

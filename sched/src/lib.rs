@@ -23,12 +23,11 @@
 //! | [`error`] | why a call was refused |
 //! | [`totals`] | where the device's time went |
 //! | [`bounds`] | the promises as functions, with their derivation |
+//! | [`pace`] | a slice from the measured price of a switch |
 //! | `node`, `request`, `bucket` | the state of one node: debt and credit, learned request, warp and trust, cap |
 //! | `queue`, `heap`, `virt` | the order among siblings, its indexed heaps, exact virtual time |
 //!
-//! Not here yet, and where it will go: further policies become variants of [`Policy`] and pick rules in `queue`;
-//! the adaptive slice is a caller that measures the switch and calls [`Scheduler::set_slice`]; partitions and several
-//! devices are several schedulers.
+//! Partitions and several devices are several schedulers.
 
 #![no_std]
 #![forbid(unsafe_code)]
@@ -43,6 +42,7 @@ mod bucket;
 pub mod error;
 mod heap;
 mod node;
+pub mod pace;
 pub mod params;
 mod queue;
 mod request;

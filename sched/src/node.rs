@@ -34,6 +34,8 @@ pub(crate) struct Flags {
     pub(crate) throttled: bool,
     /// Has neither run nor been charged since it joined: it starts where its parent's queue then is.
     pub(crate) fresh: bool,
+    /// Has been runnable: it is a session, and not a tenant that has had none so far.
+    pub(crate) woken: bool,
 }
 
 /// What is true of a node, as opposed to what the heaps believe about it.
@@ -44,6 +46,8 @@ pub(crate) struct Node {
     /// The queue of its members, if it groups others.
     pub(crate) queue: Option<u32>,
     pub(crate) params: Params,
+    /// The weight that counts: its own, or everybody's where the policy is that all have the same.
+    pub(crate) claim: u32,
     pub(crate) flags: Flags,
     /// Where it stands among its siblings. Kept across sleep: a debt lasts until virtual time has passed it.
     pub(crate) position: Position,
@@ -56,11 +60,13 @@ pub(crate) struct Node {
     pub(crate) service_ns: u64,
     /// The lag guard's distance, in ticks at its weight.
     pub(crate) guard: Ticks,
+    /// Its place in the round, where turns go round.
+    pub(crate) turn: Ticks,
 }
 
 impl Node {
     pub(crate) fn weight(&self) -> u32 {
-        self.params.weight.get()
+        self.claim
     }
 
     /// Returns where a node that slept is placed in a queue whose virtual time is `reference`.

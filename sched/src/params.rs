@@ -13,18 +13,33 @@ pub enum Policy {
     /// Device time in proportion to weight among those who want it; whoever does not want it costs the others nothing.
     #[default]
     Weighted,
+    /// Every tenant that is present has the same reserved part. What it does not use stays empty.
+    EqualShare,
+    /// Every tenant that is configured has a reserved part in proportion to its weight. What it does not use stays empty.
+    FixedShare,
+    /// A slice in turn for whoever wants one. Nothing is reserved, owed or promised but a turn.
+    BestEffort,
 }
 
 impl Policy {
     /// Every policy there is.
-    pub const ALL: [Policy; 1] = [Policy::Weighted];
+    pub const ALL: [Policy; 4] = [Policy::Weighted, Policy::EqualShare, Policy::FixedShare, Policy::BestEffort];
 
     /// Returns the name used in the configuration.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Policy::Weighted => "weighted",
+            Policy::EqualShare => "equal-share",
+            Policy::FixedShare => "fixed-share",
+            Policy::BestEffort => "best-effort",
         }
+    }
+
+    /// Returns whether time that its owner does not use stays empty.
+    #[must_use]
+    pub const fn reserves(self) -> bool {
+        matches!(self, Policy::EqualShare | Policy::FixedShare)
     }
 
     /// Returns the policy called `name`.
@@ -91,6 +106,9 @@ pub struct Params {
     /// The least part of its parent's time it must be entitled to. Checked when somebody is admitted, see
     /// [`JoinError::GuaranteeBroken`](crate::JoinError::GuaranteeBroken); it costs nothing at run time.
     pub guarantee: Option<Share>,
+    /// How long its leases last, in place of [`Config::slice`]; its members inherit it. At most [`Config::occupancy_max`] is
+    /// ever granted. Shares do not change by it: who has longer turns has fewer.
+    pub slice: Option<Nanos>,
 }
 
 impl Params {
@@ -102,10 +120,11 @@ impl Params {
 
     /// Returns the slice a node of this class is given when the scheduler's is `slice`.
     pub(crate) fn slice(&self, slice: Nanos) -> u64 {
+        let slice = self.slice.unwrap_or(slice).0.max(1);
         match self.class {
-            Class::Throughput => slice.0,
+            Class::Throughput => slice,
             // A request of nothing would be a deadline of now, always: strict priority.
-            Class::Latency { request } => request.0.clamp(1, slice.0),
+            Class::Latency { request } => request.0.clamp(1, slice),
         }
     }
 }

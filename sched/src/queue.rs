@@ -9,6 +9,9 @@
 //!
 //! Ties go to the lower slot. O(log n), no allocation.
 //!
+//! Where turns go [round](Queue::set_round) the keys are places in the round, nobody is ever early or late, and the smallest key
+//! is chosen.
+//!
 //! The heaps hold what they were last told about a member. For the leaseholder that may be behind the truth; its owner
 //! tells them before it asks ([`Queue::rekey`]).
 
@@ -92,6 +95,8 @@ pub(crate) struct Queue {
     pub(crate) joined_weight: u64,
     /// Whether its members keep to their predictions.
     pub(crate) trust: Trust,
+    /// Turns go round: all members wait, by place.
+    round: bool,
     /// Members that are not eligible, by where they become so.
     waiting: Heap,
     /// Eligible members by deadline.
@@ -104,6 +109,11 @@ impl Queue {
     /// Returns a queue without members.
     pub(crate) fn new(trust: Trust) -> Queue {
         Queue { trust, ..Queue::default() }
+    }
+
+    /// Decides whether turns go round. Every member is to be rekeyed by it.
+    pub(crate) fn set_round(&mut self, round: bool) {
+        self.round = round;
     }
 
     /// Makes room for everybody who joined, so that nothing is allocated while they come and go.
@@ -136,7 +146,7 @@ impl Queue {
 
     /// Tells the heaps where a member stands now.
     pub(crate) fn rekey(&mut self, slot: u32, keys: Keys, seats: &mut Seats) {
-        let promoted = keys.eligible <= self.mean.ticks();
+        let promoted = !self.round && keys.eligible <= self.mean.ticks();
         let seat = &mut seats.seats[slot as usize];
         seat.keys = keys;
         match (seat.promoted, promoted) {
@@ -151,6 +161,9 @@ impl Queue {
 
     /// Returns the member to serve next, or `None` if there are none.
     pub(crate) fn choose(&mut self, rule: Rule, seats: &mut Seats) -> Option<u32> {
+        if self.round {
+            return self.waiting.peek().map(|(_, slot)| slot);
+        }
         let chosen = match rule {
             Rule::Guarded => self.guarded(self.trust.is_exhausted(), seats),
             #[cfg(test)]

@@ -55,6 +55,11 @@ impl Trust {
         Trust { broken: 0, most: occupancy_max_ns.saturating_mul(FORGIVEN_PART / 2) }
     }
 
+    /// Follows a change of the longest occupancy. What was broken before stays broken.
+    pub(crate) fn set_occupancy_max(&mut self, occupancy_max_ns: u64) {
+        self.most = Trust::new(occupancy_max_ns).most;
+    }
+
     /// Takes note of an occupancy that exceeded its prediction by `excess_ns`.
     pub(crate) fn broken_by(&mut self, excess_ns: u64) {
         // 2 L in all are forgiven after 384 L of service; there is no use in losing trust for longer.

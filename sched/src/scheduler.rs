@@ -9,16 +9,18 @@
 mod admission;
 mod tree;
 
+use tree::Turn;
+
 use alloc::vec::Vec;
 
 use crate::error::{ConfigError, NodeError};
 use crate::heap::{Heap, Positions};
 use crate::node::{Node, NodeId};
-use crate::params::{Class, Config, DEPTH_MAX};
+use crate::params::{Class, Config, DEPTH_MAX, Policy};
 use crate::queue::{Queue, Rule, Seats};
 use crate::totals::{ChargeKind, Totals};
 use crate::units::{Instant, Nanos};
-use crate::virt::TICK_BITS;
+use crate::virt::{TICK_BITS, Ticks};
 
 const ROOT: u32 = 0;
 
@@ -54,6 +56,13 @@ struct Lease {
     /// Charged since it was granted, renewed, or first wanted by somebody else.
     occupied_ns: u64,
     contended: bool,
+}
+
+/// A slice in which the device stays empty, unless its owner comes.
+#[derive(Clone, Copy, Debug)]
+struct Vacancy {
+    slot: u32,
+    until: Instant,
 }
 
 impl Lease {
@@ -105,6 +114,10 @@ pub struct Scheduler {
     throttled: Heap,
     throttled_at: Positions,
     lease: Option<Lease>,
+    /// Time reserved for somebody who does not want it.
+    vacancy: Option<Vacancy>,
+    /// Turns there have been, where they go round.
+    turns: Ticks,
     totals: Totals,
     started: Instant,
     booked: Instant,
@@ -125,6 +138,8 @@ impl Scheduler {
             throttled: Heap::default(),
             throttled_at: Positions::default(),
             lease: None,
+            vacancy: None,
+            turns: 0,
             totals: Totals::default(),
             started: now,
             booked: now,
@@ -145,7 +160,7 @@ impl Scheduler {
         self.config
     }
 
-    /// Changes the slice for leases granted or renewed from now on.
+    /// Changes the slice for leases granted or renewed from now on, within the longest occupancy.
     pub fn set_slice(&mut self, slice: Nanos) -> Result<(), ConfigError> {
         let config = Config { slice, ..self.config };
         config.check()?;
@@ -163,6 +178,7 @@ impl Scheduler {
             return Ok(Wake::Queued);
         }
         self.nodes[slot as usize].flags.runnable = true;
+        self.nodes[slot as usize].flags.woken = true;
         self.refresh(slot);
         self.note_contention();
         Ok(self.preemption_by(slot))
@@ -205,18 +221,40 @@ impl Scheduler {
         Ok(self.preemption_by(slot))
     }
 
-    /// Ends the current lease, if there is one, and grants the device to whose turn it is; `None` if nobody may run.
+    /// Ends the current lease, if there is one, and grants the device to whose turn it is; `None` if nobody may run now.
     ///
-    /// The holder that is thereby ended stays runnable. Charge all it used first.
+    /// The holder that is thereby ended stays runnable. Charge all it used first, and book with [`idle`](Scheduler::idle) the
+    /// time in which nobody ran. While the time of somebody who does not want it stays empty,
+    /// [`next_event`](Scheduler::next_event) says until when; its owner may still come and take what is left of it.
     pub fn pick(&mut self, now: Instant) -> Option<Grant> {
         self.end_lease();
         self.release_throttled(now);
-        let lease = self.descend()?;
-        for &slot in lease.path() {
-            self.nodes[slot as usize].flags.held = true;
+        let mut first = None;
+        if let Some(Vacancy { slot, until }) = self.vacancy {
+            let left = until.since(now);
+            if left > Nanos::ZERO {
+                // What is left of it must be worth a switch.
+                let comes = self.is_able(slot) && left.0 >= self.slice_of(slot) / 2;
+                first = comes.then_some((slot, left));
+                first?;
+            }
+            self.vacancy = None;
         }
-        self.lease = Some(lease);
-        Some(self.grant(&lease))
+        match self.descend(first.map(|(slot, _)| slot)) {
+            Turn::Nobody => None,
+            Turn::Absent(slot) => {
+                self.vacancy = Some(Vacancy { slot, until: now.after(Nanos(self.slice_of(slot))) });
+                None
+            }
+            Turn::Session(lease) => {
+                for &slot in lease.path() {
+                    self.nodes[slot as usize].flags.held = true;
+                }
+                self.lease = Some(lease);
+                let grant = self.grant(&lease);
+                Some(Grant { slice: first.map_or(grant.slice, |(_, left)| left.min(grant.slice)), ..grant })
+            }
+        }
     }
 
     /// Asks at the end of a slice whether the holder may go on, charged up to `now`.
@@ -230,8 +268,9 @@ impl Scheduler {
             return None;
         }
         self.release_throttled(now);
+        self.go_round(lease.path[0]);
         lease.path().iter().for_each(|&slot| self.rekey(slot));
-        let next = self.descend()?;
+        let Turn::Session(next) = self.descend(None) else { return None };
         if next.session() != lease.session() {
             return None;
         }
@@ -275,8 +314,13 @@ impl Scheduler {
         Ok(Nanos(span))
     }
 
-    /// Books the time from [`booked_until`](Scheduler::booked_until) to `until` to nobody.
+    /// Books the time from [`booked_until`](Scheduler::booked_until) to `until` to nobody. Where it was reserved for somebody
+    /// it is gone for that one all the same.
     pub fn idle(&mut self, until: Instant) -> Nanos {
+        if let Some(vacancy) = self.vacancy {
+            let span = until.min(vacancy.until).since(self.booked);
+            self.pass_over(vacancy.slot, span.0);
+        }
         let span = self.book(until);
         self.totals.idle.0 += span;
         Nanos(span)
@@ -300,12 +344,13 @@ impl Scheduler {
         self.totals
     }
 
-    /// Returns when the next node at its cap may run again: call [`pick`](Scheduler::pick) or
-    /// [`renew`](Scheduler::renew) then.
+    /// Returns when the next node at its cap may run again, or time that stays empty is over: call
+    /// [`pick`](Scheduler::pick) or [`renew`](Scheduler::renew) then.
     #[must_use]
     pub fn next_event(&self) -> Option<Instant> {
         // The keys are instants, so they fit 64 bits.
-        self.throttled.peek().map(|(key, _)| Instant(key as u64))
+        let throttled = self.throttled.peek().map(|(key, _)| Instant(key as u64));
+        throttled.into_iter().chain(self.vacancy.map(|vacancy| vacancy.until)).min()
     }
 
     /// Returns all that `node` was ever charged.
@@ -335,9 +380,16 @@ impl Scheduler {
     }
 
     fn grant(&self, lease: &Lease) -> Grant {
-        let slices = lease.path().iter().map(|&slot| self.nodes[slot as usize].params.slice(self.config.slice));
-        let slice = slices.min().unwrap_or(self.config.slice.0);
+        // Who sets nothing inherits; of what is set the shortest counts.
+        let slices = lease.path().iter().map(|&slot| &self.nodes[slot as usize].params);
+        let set = slices.filter(|params| params.slice.is_some() || params.class != Class::Throughput);
+        let slice = set.map(|params| params.slice(self.config.slice)).min().unwrap_or(self.config.slice.0);
+        let slice = slice.min(self.config.occupancy_max.0);
         Grant { node: self.name(lease.session()), slice: Nanos(slice), contended: lease.contended }
+    }
+
+    fn slice_of(&self, slot: u32) -> u64 {
+        self.nodes[slot as usize].params.slice(self.config.slice)
     }
 
     /// Starts counting the holder's occupancy when somebody else first wants the device: how long it ran while nobody did says
@@ -366,7 +418,8 @@ impl Scheduler {
         let mut pairs = path[..depth].iter().zip(lease.path());
         let Some((&waker, &holder)) = pairs.find(|(a, b)| a != b) else { return Wake::Queued };
         let node = &self.nodes[waker as usize];
-        if !node.flags.active || node.params.class == Class::Throughput {
+        let by_turns = node.parent == ROOT && self.config.policy != Policy::Weighted;
+        if by_turns || !node.flags.active || node.params.class == Class::Throughput {
             return Wake::Queued;
         }
         self.rekey(waker);

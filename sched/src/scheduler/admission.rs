@@ -1,18 +1,26 @@
 //! Who is in the tree, and with which settings.
 
+use alloc::vec::Vec;
+
 use super::tree::{queue_index, queue_index_of_parent};
 use super::{ROOT, Scheduler};
 use crate::bucket::Bucket;
-use crate::error::{JoinError, LeaveError, NodeError, SetError};
+use crate::error::{ConfigError, JoinError, LeaveError, NodeError, SetError};
 use crate::node::{Flags, Node, NodeId};
-use crate::params::{DEPTH_MAX, Params};
+use crate::params::{Config, DEPTH_MAX, Params, Policy};
 use crate::queue::Queue;
 use crate::request::{Request, Trust, Warp};
-use crate::units::{Instant, Share};
+use crate::units::{Instant, Share, Weight};
 use crate::virt::{Position, Ticks, ticks};
 
 /// The parent of a vacant slot.
 const NOBODY: u32 = u32::MAX;
+
+/// Returns the weight that counts of a member of `parent` with these settings.
+fn claim(policy: Policy, parent: u32, params: &Params) -> u32 {
+    let equal = parent == ROOT && policy == Policy::EqualShare;
+    if equal { Weight::DEFAULT.get() } else { params.weight.get() }
+}
 
 impl Scheduler {
     /// Admits a node below `parent`, asleep: a group, a tenant or a session, which differ only in who is below them.
@@ -29,9 +37,10 @@ impl Scheduler {
         }
         self.check_guarantees(parent_slot, None, &params)?;
         let queue = self.queue_for(parent_slot);
+        let claim = claim(self.config.policy, parent_slot, &params);
         let joined = &mut self.queues[queue as usize];
         joined.joined += 1;
-        joined.joined_weight += u64::from(params.weight.get());
+        joined.joined_weight += u64::from(claim);
         joined.guaranteed += u32::from(params.guarantee.is_some());
         joined.reserve();
         let warp = Warp::new(joined.service_ns);
@@ -41,6 +50,7 @@ impl Scheduler {
             parent: parent_slot,
             queue: None,
             params,
+            claim,
             flags: Flags { fresh: true, ..Flags::default() },
             position: Position::default(),
             credit: 0,
@@ -48,8 +58,12 @@ impl Scheduler {
             warp,
             bucket,
             service_ns: 0,
-            guard: self.guard(&params),
+            guard: self.guard(claim),
+            turn: 0,
         })?;
+        // Time may be reserved for it from now on, or for its parent, who has its first member.
+        self.refresh(slot);
+        self.refresh(parent_slot);
         Ok(self.name(slot))
     }
 
@@ -67,15 +81,21 @@ impl Scheduler {
         let left = &mut self.nodes[slot as usize];
         left.generation = left.generation.wrapping_add(1);
         left.queue = None;
-        let params = left.params;
-        let parent = queue_index_of_parent(&self.nodes, slot);
+        let (params, claim, parent) = (left.params, left.claim, left.parent);
+        if left.flags.active {
+            // Time was reserved for it.
+            self.vacancy = self.vacancy.filter(|vacancy| vacancy.slot != slot);
+            self.exit(slot);
+        }
+        let queue = queue_index_of_parent(&self.nodes, slot);
         self.nodes[slot as usize].parent = NOBODY;
-        let parent = &mut self.queues[parent];
-        parent.joined -= 1;
-        parent.joined_weight -= u64::from(params.weight.get());
-        parent.guaranteed -= u32::from(params.guarantee.is_some());
+        let queue = &mut self.queues[queue];
+        queue.joined -= 1;
+        queue.joined_weight -= u64::from(claim);
+        queue.guaranteed -= u32::from(params.guarantee.is_some());
         self.vacant_nodes.push(slot);
         self.vacant_queues.extend(own);
+        self.refresh(parent);
         Ok(())
     }
 
@@ -84,23 +104,14 @@ impl Scheduler {
         let slot = self.below_root(node).map_err(SetError::Node)?;
         let parent = self.nodes[slot as usize].parent;
         self.check_guarantees(parent, Some(slot), &params).map_err(SetError::Refused)?;
-        let guard = self.guard(&params);
+        let claim = claim(self.config.policy, parent, &params);
         let queue = &mut self.queues[queue_index(&self.nodes, parent)];
         let node = &mut self.nodes[slot as usize];
-        let (from, to) = (node.weight(), params.weight.get());
-        queue.joined_weight = queue.joined_weight - u64::from(from) + u64::from(to);
         queue.guaranteed -= u32::from(node.params.guarantee.is_some());
         queue.guaranteed += u32::from(params.guarantee.is_some());
-        if from == to {
-            // Nothing moves.
-        } else if node.flags.active {
-            node.position = queue.mean.reweigh(&node.position, from, to);
-        } else if !node.flags.fresh {
-            let reference = queue.mean.reference();
-            let excess = node.position.excess(reference, from);
-            node.position = Position::from_excess(reference, excess, to);
-            node.credit = node.credit * Ticks::from(from) / Ticks::from(to);
-        }
+        self.reweigh(slot, claim);
+        let queue = &mut self.queues[queue_index(&self.nodes, parent)];
+        let node = &mut self.nodes[slot as usize];
         node.bucket = match (node.bucket, params.cap) {
             (_, None) => None,
             (None, Some(cap)) => Some(Bucket::new(cap, self.config.slice.0, now)),
@@ -114,7 +125,6 @@ impl Scheduler {
             node.warp = Warp::new(queue.service_ns);
         }
         node.params = params;
-        node.guard = guard;
         let held = node.flags.held;
         self.unthrottle(slot);
         self.refresh(slot);
@@ -123,6 +133,91 @@ impl Scheduler {
             self.throttle_at_cap(slot);
         }
         Ok(())
+    }
+
+    /// Changes what everybody shares by, from `now` on: policy, slice, longest occupancy. Nobody's debt or credit changes, but
+    /// that after [`Policy::BestEffort`], which owes nobody anything, all begin even.
+    ///
+    /// The bounds hold with the longer of both [`Config::occupancy_max`] until everybody has had a turn.
+    pub fn set_config(&mut self, config: Config, now: Instant) -> Result<(), ConfigError> {
+        config.check()?;
+        if config.policy != self.config.policy {
+            self.check_guarantees_under(config.policy)?;
+        }
+        self.release_throttled(now);
+        let old = core::mem::replace(&mut self.config, config);
+        self.queues.iter_mut().for_each(|queue| queue.trust.set_occupancy_max(config.occupancy_max.0));
+        let known = |node: &Node| node.parent != NOBODY;
+        let all: Vec<u32> = (1..self.nodes.len() as u32).filter(|&slot| known(&self.nodes[slot as usize])).collect();
+        if old.policy != config.policy {
+            let members: Vec<u32> =
+                all.iter().copied().filter(|&slot| self.nodes[slot as usize].parent == ROOT).collect();
+            self.change_policy(old.policy, &members);
+        }
+        for slot in all {
+            let claim = self.nodes[slot as usize].claim;
+            self.nodes[slot as usize].guard = self.guard(claim);
+            self.rekey(slot);
+        }
+        self.note_contention();
+        Ok(())
+    }
+
+    /// Refuses a policy under which a guarantee would not hold.
+    fn check_guarantees_under(&self, policy: Policy) -> Result<(), ConfigError> {
+        let members = || (0u32..).zip(&self.nodes).skip(1).filter(|(_, node)| node.parent == ROOT);
+        let claim = |node: &Node| u64::from(claim(policy, ROOT, &node.params));
+        let total: u64 = members().map(|(_, node)| claim(node)).sum();
+        let whole = u64::from(Share::WHOLE.millionths());
+        for (slot, node) in members() {
+            let Some(guarantee) = node.params.guarantee else { continue };
+            if policy == Policy::BestEffort || claim(node) * whole < total * u64::from(guarantee.millionths()) {
+                return Err(ConfigError::GuaranteeBroken { holder: self.name(slot), guarantee, policy });
+            }
+        }
+        Ok(())
+    }
+
+    fn change_policy(&mut self, old: Policy, members: &[u32]) {
+        self.vacancy = None;
+        if old == Policy::BestEffort {
+            let active = |&slot: &u32| self.nodes[slot as usize].flags.active;
+            let active: Vec<u32> = members.iter().copied().filter(active).collect();
+            active.iter().for_each(|&slot| self.exit(slot));
+            for &slot in members {
+                self.nodes[slot as usize].flags.fresh = true;
+            }
+            let root = queue_index(&self.nodes, ROOT);
+            self.queues[root].set_round(false);
+            active.iter().for_each(|&slot| self.enter(slot));
+        }
+        for &slot in members {
+            let claim = claim(self.config.policy, ROOT, &self.nodes[slot as usize].params);
+            self.reweigh(slot, claim);
+            self.refresh(slot);
+        }
+        let root = queue_index(&self.nodes, ROOT);
+        self.queues[root].set_round(self.config.policy == Policy::BestEffort);
+    }
+
+    /// Gives `slot` another weight. What it is owed stays, awake or asleep.
+    fn reweigh(&mut self, slot: u32, to: u32) {
+        let queue = &mut self.queues[queue_index_of_parent(&self.nodes, slot)];
+        let node = &mut self.nodes[slot as usize];
+        let from = node.claim;
+        queue.joined_weight = queue.joined_weight - u64::from(from) + u64::from(to);
+        if from == to {
+            // Nothing moves.
+        } else if node.flags.active {
+            node.position = queue.mean.reweigh(&node.position, from, to);
+        } else if !node.flags.fresh {
+            let reference = queue.mean.reference();
+            let excess = node.position.excess(reference, from);
+            node.position = Position::from_excess(reference, excess, to);
+            node.credit = node.credit * Ticks::from(from) / Ticks::from(to);
+        }
+        node.claim = to;
+        self.nodes[slot as usize].guard = self.guard(to);
     }
 
     /// Returns the settings of `node`.
@@ -137,6 +232,7 @@ impl Scheduler {
             parent: ROOT,
             queue: None,
             params: Params::default(),
+            claim: Weight::DEFAULT.get(),
             flags: Flags::default(),
             position: Position::default(),
             credit: 0,
@@ -145,15 +241,17 @@ impl Scheduler {
             bucket: None,
             service_ns: 0,
             guard: 0,
+            turn: 0,
         };
         // PANIC: the first of u32::MAX slots is free.
         let slot = self.seat(root).expect("an empty scheduler has room for its root");
         debug_assert!(slot == ROOT);
-        self.queue_for(ROOT);
+        let queue = self.queue_for(ROOT);
+        self.queues[queue as usize].set_round(self.config.policy == Policy::BestEffort);
     }
 
-    fn guard(&self, params: &Params) -> Ticks {
-        ticks(self.config.occupancy_max.0, params.weight.get())
+    fn guard(&self, claim: u32) -> Ticks {
+        ticks(self.config.occupancy_max.0, claim)
     }
 
     /// Puts `node` into a free slot, under a name that was not used before.
@@ -201,10 +299,14 @@ impl Scheduler {
         {
             return Err(JoinError::CapBelowGuarantee { cap, guarantee });
         }
+        let policy = self.config.policy;
+        if parent == ROOT && policy == Policy::BestEffort && params.guarantee.is_some() {
+            return Err(JoinError::NothingGuaranteed { policy });
+        }
         let Some(queue) = self.nodes[parent as usize].queue else { return Ok(()) };
         let queue = &self.queues[queue as usize];
         let own = slot.map_or(0, |slot| u64::from(self.nodes[slot as usize].weight()));
-        let (others, weight) = (queue.joined_weight - own, u64::from(params.weight.get()));
+        let (others, weight) = (queue.joined_weight - own, u64::from(claim(policy, parent, params)));
         // The most weight that others may have beside a node of weight `w`, rounded down.
         let whole = u64::from(Share::WHOLE.millionths());
         let beside = |w: u64, guarantee: Share| w * whole / u64::from(guarantee.millionths()) - w;

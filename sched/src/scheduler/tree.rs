@@ -6,7 +6,7 @@
 use super::{Lease, ROOT, Scheduler};
 use crate::error::NodeError;
 use crate::node::{Node, NodeId};
-use crate::params::{Class, DEPTH_MAX};
+use crate::params::{Class, DEPTH_MAX, Policy};
 use crate::queue::{Keys, Queue};
 use crate::virt::{Position, ticks};
 
@@ -18,6 +18,16 @@ pub(super) fn queue_index(nodes: &[Node], parent: u32) -> usize {
 
 pub(super) fn queue_index_of_parent(nodes: &[Node], slot: u32) -> usize {
     queue_index(nodes, nodes[slot as usize].parent)
+}
+
+/// Whose turn it is.
+pub(super) enum Turn {
+    /// Nobody's: there is no work.
+    Nobody,
+    /// This session's.
+    Session(Lease),
+    /// A member of the root that does not want it, and whose time is reserved.
+    Absent(u32),
 }
 
 impl Scheduler {
@@ -60,23 +70,53 @@ impl Scheduler {
         (path, depth)
     }
 
-    /// Returns a lease for whose turn it is.
-    pub(super) fn descend(&mut self) -> Option<Lease> {
-        let mut lease = Lease { path: [ROOT; DEPTH_MAX], depth: 0, occupied_ns: 0, contended: false };
+    /// Returns whose turn it is. `first` is the member of the root to begin with, if that is decided.
+    pub(super) fn descend(&mut self, first: Option<u32>) -> Turn {
+        let reserves = self.config.policy.reserves();
+        let mut lease = Lease { path: [ROOT; DEPTH_MAX], depth: 0, occupied_ns: 0, contended: reserves };
         let mut at = ROOT;
         while let Some(queue) = self.nodes[at as usize].queue {
             let queue = &mut self.queues[queue as usize];
-            at = queue.choose(self.rule, &mut self.seats)?;
+            let decided = first.filter(|_| at == ROOT);
+            let Some(next) = decided.or_else(|| queue.choose(self.rule, &mut self.seats)) else { return Turn::Nobody };
             lease.contended |= queue.mean.members() > 1;
+            if reserves && at == ROOT && !self.is_able(next) {
+                return Turn::Absent(next);
+            }
+            at = next;
             lease.path[lease.depth] = at;
             lease.depth += 1;
         }
-        Some(lease)
+        if at == ROOT { Turn::Nobody } else { Turn::Session(lease) }
+    }
+
+    /// Returns whether somebody at or below `slot` could run.
+    pub(super) fn is_able(&self, slot: u32) -> bool {
+        let node = &self.nodes[slot as usize];
+        self.has_work(node) && !node.flags.paused && !node.flags.throttled
+    }
+
+    fn has_work(&self, node: &Node) -> bool {
+        match node.queue {
+            Some(queue) => self.queues[queue as usize].mean.members() > 0,
+            None => node.flags.runnable,
+        }
+    }
+
+    /// Returns whether time passes for `slot`, a member of the root, whether or not it wants any.
+    fn is_reserved_for(&self, node: &Node) -> bool {
+        match (self.config.policy, node.queue) {
+            (Policy::FixedShare, _) => true,
+            (Policy::EqualShare, Some(queue)) => self.queues[queue as usize].joined > 0,
+            (Policy::EqualShare, None) => node.flags.woken,
+            (Policy::Weighted | Policy::BestEffort, _) => false,
+        }
     }
 
     /// Ends the lease: the heaps learn what the holder used, and a node that used up its cap leaves them.
     pub(super) fn end_lease(&mut self) {
         let Some(lease) = self.lease.take() else { return };
+        self.go_round(lease.path[0]);
         for &slot in lease.path() {
             self.nodes[slot as usize].flags.held = false;
             self.observe(slot, lease.occupied_ns);
@@ -85,6 +125,12 @@ impl Scheduler {
         for &slot in lease.path() {
             self.throttle_at_cap(slot);
         }
+    }
+
+    /// Puts a member of the root that had its turn at the end of the round.
+    pub(super) fn go_round(&mut self, slot: u32) {
+        self.turns += 1;
+        self.nodes[slot as usize].turn = self.turns;
     }
 
     /// Learns from one occupancy of `slot`.
@@ -117,7 +163,7 @@ impl Scheduler {
                 node.position = Position::at(queue.mean.reference());
             }
             let before = node.position.ticks;
-            node.position.advance(span_ns, node.params.weight.get());
+            node.position.advance(span_ns, node.claim);
             // What it is charged in its sleep it pays from its credit first.
             node.credit = (node.credit - (node.position.ticks - before)).max(0);
             let (parent, held) = (node.parent, node.flags.held);
@@ -143,11 +189,8 @@ impl Scheduler {
         let mut at = slot;
         while at != ROOT {
             let node = &self.nodes[at as usize];
-            let has_work = match node.queue {
-                Some(queue) => self.queues[queue as usize].mean.members() > 0,
-                None => node.flags.runnable,
-            };
-            let wanted = has_work && !node.flags.paused && !node.flags.throttled;
+            let reserves = node.parent == ROOT && self.config.policy.reserves();
+            let wanted = if reserves { self.is_reserved_for(node) } else { self.is_able(at) };
             let parent = node.parent;
             match (node.flags.active, wanted) {
                 (false, true) => self.enter(at),
@@ -194,7 +237,19 @@ impl Scheduler {
         self.refresh(slot);
     }
 
-    fn enter(&mut self, slot: u32) {
+    /// Charges a member of the root for time that was reserved for it and that it did not use. It is nobody's service.
+    pub(super) fn pass_over(&mut self, slot: u32, span_ns: u64) {
+        let queue = &mut self.queues[queue_index(&self.nodes, ROOT)];
+        let node = &mut self.nodes[slot as usize];
+        if span_ns > 0 && node.flags.active {
+            queue.mean.advance(span_ns);
+            node.position.advance(span_ns, node.claim);
+            self.rekey(slot);
+        }
+    }
+
+    pub(super) fn enter(&mut self, slot: u32) {
+        self.go_round(slot);
         let queue = &mut self.queues[queue_index_of_parent(&self.nodes, slot)];
         let node = &mut self.nodes[slot as usize];
         node.position = node.placement(queue.mean.reference());
@@ -206,7 +261,7 @@ impl Scheduler {
         self.queues[queue_index_of_parent(&self.nodes, slot)].enter(slot, keys, &mut self.seats);
     }
 
-    fn exit(&mut self, slot: u32) {
+    pub(super) fn exit(&mut self, slot: u32) {
         let queue = &mut self.queues[queue_index_of_parent(&self.nodes, slot)];
         let node = &mut self.nodes[slot as usize];
         node.flags.active = false;
@@ -219,6 +274,11 @@ impl Scheduler {
     }
 
     fn keys(&mut self, slot: u32) -> Keys {
+        let at_root = self.nodes[slot as usize].parent == ROOT;
+        if at_root && self.config.policy == Policy::BestEffort {
+            let turn = self.nodes[slot as usize].turn;
+            return Keys { eligible: turn, deadline: turn, critical: turn, warped: false };
+        }
         let queue = &self.queues[queue_index_of_parent(&self.nodes, slot)];
         let node = &mut self.nodes[slot as usize];
         let slice_ns = node.params.slice(self.config.slice);
@@ -228,7 +288,9 @@ impl Scheduler {
             _ => node.request,
         };
         let request_ns = request.length(slice_ns, self.config.occupancy_max.0);
-        let warped = node.params.class != Class::Throughput
+        let may_warp = !at_root || self.config.policy == Policy::Weighted;
+        let warped = may_warp
+            && node.params.class != Class::Throughput
             && node.warp.covers(request_ns, queue.service_ns, self.config.slice.0);
         let eligible = node.position.ticks;
         Keys {

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::steady::{Random, SLICE, Steady};
 use crate::queue::Rule;
-use crate::{ChargeKind, Class, Config, Instant, Nanos, Params, Policy, Scheduler, Weight, bounds};
+use crate::{ChargeKind, Class, Config, Instant, Nanos, NodeId, Params, Policy, Scheduler, Wake, Weight, bounds};
 
 /// How long a tenant keeps the device when it gets it, in parts of L or of a slice.
 #[derive(Clone, Copy, Debug)]
@@ -169,6 +169,78 @@ proptest! {
             }
             Ok(())
         })?;
+    }
+
+    /// Latency tenants that sleep and wake beside busy ones: who is told to preempt is served when the holder has stopped.
+    #[test]
+    fn wake_latency_max(hogs in tenants(6), quick in 1..4usize, slices_max in 2..10u64, seed: u64) {
+        let longest = slices_max * SLICE;
+        let mut weights: Vec<u32> = hogs.iter().map(|tenant| tenant.weight).collect();
+        weights.extend(std::iter::repeat_n(Weight::MAX.get(), quick));
+        let first = hogs.len();
+        let short = Class::Latency { request: Nanos(SLICE / 10) };
+        let class = |i| if i < first { Class::Throughput } else { short };
+        let mut world = Steady::new(Rule::Guarded, longest, &weights, class);
+        let bound = bounds::wake_latency_max(&world.sched.config());
+        let mut random = Random::new(seed);
+        for id in &world.ids[first..] {
+            world.sched.sleep(*id, Instant(0)).unwrap();
+        }
+        let mut preempted = 0;
+        for _ in 0..2_000 {
+            let holder = world.sched.pick(Instant(world.busy)).unwrap().node;
+            let at = world.ids.iter().position(|id| *id == holder).unwrap();
+            if at >= first {
+                world.busy += SLICE / 20;
+                world.sched.charge(holder, ChargeKind::Occupancy, Instant(world.busy)).unwrap();
+                world.sched.sleep(holder, Instant(world.busy)).unwrap();
+                continue;
+            }
+            world.busy += 1 + random.below(SLICE);
+            world.sched.charge(holder, ChargeKind::Occupancy, Instant(world.busy)).unwrap();
+            let waker = world.ids[first + random.below(quick as u64) as usize];
+            if world.sched.wake(waker, Instant(world.busy)) == Ok(Wake::Preempt { holder }) {
+                let asked = world.busy;
+                // The holder stops when it likes, within its time.
+                world.busy += random.below(bound.0 + 1);
+                world.sched.charge(holder, ChargeKind::Occupancy, Instant(world.busy)).unwrap();
+                let critical = |id: &NodeId| world.sched.lag(*id).unwrap() >= longest as i64 - 1;
+                let excused = world.ids.iter().any(critical);
+                let next = world.sched.pick(Instant(world.busy)).unwrap().node;
+                let warped = world.ids[first..].contains(&next);
+                prop_assert!(next == waker || warped || excused, "{next} went before {waker}");
+                prop_assert!(world.busy - asked <= bound.0);
+                preempted += 1;
+            }
+        }
+        // They have to show that they are brief first, and may not take much: some of the wakes.
+        prop_assert!(preempted > 0, "nobody was ever preempted");
+    }
+
+    /// Whoever is charged, for whatever, in whatever order: every nanosecond is in one counter, and in one tenant's if not idle.
+    #[test]
+    fn conservation_error(spans in prop::collection::vec((0..5u8, 0..4usize, 0..3 * SLICE), 1..200)) {
+        let mut world = Steady::new(Rule::Guarded, 4 * SLICE, &[1, 2, 3, 4], |_| Class::Throughput);
+        let mut now = 0;
+        for (kind, who, span) in spans {
+            world.sched.pick(Instant(now)).unwrap();
+            now += span;
+            let kind = match kind {
+                0 => ChargeKind::Occupancy,
+                1 => ChargeKind::SwitchIn,
+                2 => ChargeKind::Scrub,
+                3 => ChargeKind::Recovery,
+                _ => {
+                    world.sched.idle(Instant(now));
+                    continue;
+                }
+            };
+            world.sched.charge(world.ids[who], kind, Instant(now)).unwrap();
+        }
+        let totals = world.sched.totals();
+        let charged: u64 = world.ids.iter().map(|id| world.sched.service(*id).unwrap().0).sum();
+        prop_assert_eq!(Nanos(totals.wall().0.abs_diff(now)), bounds::CONSERVATION_ERROR);
+        prop_assert_eq!(Nanos((charged + totals.idle.0).abs_diff(now)), bounds::CONSERVATION_ERROR);
     }
 
     /// Groups of tenants of sessions, all busy: the bound of depth 3.
