@@ -5,9 +5,9 @@
 //! declared about them. A tenant that overran its slice owes the overrun until it has paid it back, asleep or awake; a
 //! tenant that slept has not saved anything up beyond one request. Nobody starves.
 //!
-//! The algorithm is EEVDF (Stoica and Abdel-Wahab, TR-95-22, 1995) over *occupancy*, with three additions: request lengths
-//! are learned from what a tenant really occupies, a lag guard serves whoever fell furthest behind, and where predictions
-//! are broken too often nobody's is believed.
+//! The algorithm is EEVDF (Stoica and Abdel-Wahab, TR-95-22, 1995) over *occupancy*, with two additions: request lengths
+//! are learned from what a tenant really occupies, and a guard, EEVDF again with the longest request for everybody, serves
+//! whoever fell too far behind.
 //! `README.md` beside this crate has it on one page.
 //!
 //! Who owns what: [`Scheduler`] owns the order and the books of *one* partition of one device. Its caller owns the device
@@ -24,7 +24,7 @@
 //! | [`totals`] | where the device's time went |
 //! | [`bounds`] | the promises as functions, with their derivation |
 //! | [`pace`] | a slice from the measured price of a switch |
-//! | `node`, `request`, `bucket` | the state of one node: debt and credit, learned request, warp and trust, cap |
+//! | `node`, `request`, `bucket` | the state of one node: debt and credit, learned request, warp, cap |
 //! | `queue`, `heap`, `virt` | the order among siblings, its indexed heaps, exact virtual time |
 //!
 //! Partitions and several devices are several schedulers.

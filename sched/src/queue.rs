@@ -2,10 +2,12 @@
 //!
 //! Promise: [`Queue::choose`] returns an eligible member: one that has received no more than its share. It is
 //!
-//! 1. the one furthest behind, if anybody is behind by the guard distance: the smallest `v + L / w` that virtual time has
-//!    passed;
-//! 2. else the one with the earliest deadline `v + r / w`, while predictions are kept;
-//! 3. else, when [`Trust`] is exhausted, again the smallest `v + L / w`: EEVDF with the longest request for everybody.
+//! 1. if anybody is *critical*, behind by the guard distance L: of those the one with the smallest `v + 2 L / w`, the last
+//!    moment to serve it at;
+//! 2. else the one with the earliest deadline `v + r / w`.
+//!
+//! The first rule is EEVDF with the longest request for everybody, on virtual time that is late by L: so nobody is ever behind by
+//! more than 2 L, whatever the second one does. `bounds` has the proof.
 //!
 //! Ties go to the lower slot. O(log n), no allocation.
 //!
@@ -18,21 +20,20 @@
 use alloc::vec::Vec;
 
 use crate::heap::{Heap, Positions};
-use crate::request::Trust;
 use crate::virt::{Mean, Ticks};
 
 /// Which member is chosen. A value, so that tests can put a wrong rule in and see that they fail.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Rule {
-    /// The three rules of the module.
+    /// The two rules of the module.
     #[default]
     Guarded,
     /// Smallest virtual position: start-time fair queueing, CFS, Linux DRM "fair".
     #[cfg(test)]
     SmallestPosition,
-    /// The first two: predictions are believed whether they are kept or not.
+    /// Of those who are critical the one that became so first, and not the one that is furthest behind.
     #[cfg(test)]
-    Gullible,
+    Urgent,
     /// Earliest eligible deadline, whoever may be critical.
     #[cfg(test)]
     Unguarded,
@@ -46,6 +47,8 @@ pub(crate) struct Keys {
     pub(crate) deadline: Ticks,
     /// Critical from here on.
     pub(crate) critical: Ticks,
+    /// By when to be served once critical.
+    pub(crate) last: Ticks,
     /// Whether the deadline is now, because the node is of the latency class and has warp left.
     pub(crate) warped: bool,
 }
@@ -53,7 +56,10 @@ pub(crate) struct Keys {
 #[derive(Clone, Copy, Debug, Default)]
 struct Seat {
     keys: Keys,
+    /// Eligible, not waiting.
     promoted: bool,
+    /// Critical, not only eligible.
+    due: bool,
 }
 
 /// The keys of every slot and its places in the heaps of the one queue it is in.
@@ -93,24 +99,19 @@ pub(crate) struct Queue {
     pub(crate) guaranteed: u32,
     /// The sum of their weights.
     pub(crate) joined_weight: u64,
-    /// Whether its members keep to their predictions.
-    pub(crate) trust: Trust,
     /// Turns go round: all members wait, by place.
     round: bool,
     /// Members that are not eligible, by where they become so.
     waiting: Heap,
     /// Eligible members by deadline.
     eligible: Heap,
-    /// Eligible members by where they become critical.
-    critical: Heap,
+    /// Eligible members that are not critical, by where they become so.
+    uncritical: Heap,
+    /// Critical members by when they are to be served at last.
+    due: Heap,
 }
 
 impl Queue {
-    /// Returns a queue without members.
-    pub(crate) fn new(trust: Trust) -> Queue {
-        Queue { trust, ..Queue::default() }
-    }
-
     /// Decides whether turns go round. Every member is to be rekeyed by it.
     pub(crate) fn set_round(&mut self, round: bool) {
         self.round = round;
@@ -118,19 +119,19 @@ impl Queue {
 
     /// Makes room for everybody who joined, so that nothing is allocated while they come and go.
     pub(crate) fn reserve(&mut self) {
-        for heap in [&mut self.waiting, &mut self.eligible, &mut self.critical] {
+        for heap in [&mut self.waiting, &mut self.eligible, &mut self.uncritical, &mut self.due] {
             heap.reserve(self.joined as usize);
         }
     }
 
     #[cfg(test)]
-    pub(crate) fn capacities(&self) -> [usize; 3] {
-        [&self.waiting, &self.eligible, &self.critical].map(Heap::capacity)
+    pub(crate) fn capacities(&self) -> [usize; 4] {
+        [&self.waiting, &self.eligible, &self.uncritical, &self.due].map(Heap::capacity)
     }
 
     /// Seats a member; `mean` already counts it.
     pub(crate) fn enter(&mut self, slot: u32, keys: Keys, seats: &mut Seats) {
-        seats.seats[slot as usize] = Seat { keys, promoted: false };
+        seats.seats[slot as usize] = Seat { keys, promoted: false, due: false };
         self.waiting.push(keys.eligible, slot, &mut seats.order);
     }
 
@@ -138,21 +139,27 @@ impl Queue {
     pub(crate) fn exit(&mut self, slot: u32, seats: &mut Seats) {
         if seats.seats[slot as usize].promoted {
             self.eligible.remove(slot, &mut seats.order);
-            self.critical.remove(slot, &mut seats.critical);
+            self.guard_of(slot, seats).remove(slot, &mut seats.critical);
         } else {
             self.waiting.remove(slot, &mut seats.order);
         }
     }
 
+    /// Returns the one of the two heaps of the guard that holds an eligible member.
+    fn guard_of(&mut self, slot: u32, seats: &Seats) -> &mut Heap {
+        if seats.seats[slot as usize].due { &mut self.due } else { &mut self.uncritical }
+    }
+
     /// Tells the heaps where a member stands now.
     pub(crate) fn rekey(&mut self, slot: u32, keys: Keys, seats: &mut Seats) {
         let promoted = !self.round && keys.eligible <= self.mean.ticks();
-        let seat = &mut seats.seats[slot as usize];
-        seat.keys = keys;
+        seats.seats[slot as usize].keys = keys;
+        let seat = seats.seats[slot as usize];
         match (seat.promoted, promoted) {
             (true, true) => {
                 self.eligible.update(slot, keys.deadline, &mut seats.order);
-                self.critical.update(slot, keys.critical, &mut seats.critical);
+                let key = if seat.due { keys.last } else { keys.critical };
+                self.guard_of(slot, seats).update(slot, key, &mut seats.critical);
             }
             (false, false) => self.waiting.update(slot, keys.eligible, &mut seats.order),
             _ => self.reseat(slot, promoted, seats),
@@ -165,9 +172,9 @@ impl Queue {
             return self.waiting.peek().map(|(_, slot)| slot);
         }
         let chosen = match rule {
-            Rule::Guarded => self.guarded(self.trust.is_exhausted(), seats),
+            Rule::Guarded => self.guarded(seats),
             #[cfg(test)]
-            Rule::Gullible => self.guarded(false, seats),
+            Rule::Urgent => self.urgent(seats),
             #[cfg(test)]
             Rule::SmallestPosition => self.smallest_position(seats),
             #[cfg(test)]
@@ -177,13 +184,32 @@ impl Queue {
         chosen
     }
 
-    /// Follows the three rules of the module. A latency node with warp left keeps its deadline under the third: what it can
-    /// take ahead of its turn is limited by the warp already.
-    fn guarded(&mut self, distrust: bool, seats: &mut Seats) -> Option<u32> {
+    /// Follows the two rules of the module.
+    fn guarded(&mut self, seats: &mut Seats) -> Option<u32> {
         let earliest = self.earliest_deadline(seats)?;
-        let (critical, furthest) = self.critical.peek()?;
-        let strict = distrust && !seats.seats[earliest as usize].keys.warped;
-        Some(if strict || critical <= self.mean.ticks() { furthest } else { earliest })
+        self.sort_out_critical(seats);
+        Some(self.due.peek().map_or(earliest, |(_, slot)| slot))
+    }
+
+    /// Sorts out who is critical, as far as that decides who is first.
+    fn sort_out_critical(&mut self, seats: &mut Seats) {
+        let now = self.mean.ticks();
+        while let Some((critical, slot)) = self.uncritical.peek()
+            && critical <= now
+        {
+            self.uncritical.remove(slot, &mut seats.critical);
+            let seat = &mut seats.seats[slot as usize];
+            seat.due = true;
+            self.due.push(seat.keys.last, slot, &mut seats.critical);
+        }
+        while let Some((_, slot)) = self.due.peek()
+            && seats.seats[slot as usize].keys.critical > now
+        {
+            self.due.remove(slot, &mut seats.critical);
+            let seat = &mut seats.seats[slot as usize];
+            seat.due = false;
+            self.uncritical.push(seat.keys.critical, slot, &mut seats.critical);
+        }
     }
 
     /// Returns the eligible member with the earliest deadline.
@@ -201,7 +227,7 @@ impl Queue {
             self.reseat(slot, true, seats);
         }
         // Virtual time steps back when somebody in debt leaves, or somebody with credit comes.
-        for heap in [|queue: &Queue| queue.eligible.peek(), |queue: &Queue| queue.critical.peek()] {
+        for heap in [|queue: &Queue| queue.eligible.peek(), |queue: &Queue| queue.due.peek()] {
             while let Some((_, slot)) = heap(self)
                 && seats.seats[slot as usize].keys.eligible > now
             {
@@ -211,17 +237,26 @@ impl Queue {
     }
 
     fn reseat(&mut self, slot: u32, promoted: bool, seats: &mut Seats) {
-        let seat = &mut seats.seats[slot as usize];
-        seat.promoted = promoted;
+        let keys = seats.seats[slot as usize].keys;
         if promoted {
             self.waiting.remove(slot, &mut seats.order);
-            self.eligible.push(seat.keys.deadline, slot, &mut seats.order);
-            self.critical.push(seat.keys.critical, slot, &mut seats.critical);
+            self.eligible.push(keys.deadline, slot, &mut seats.order);
+            self.uncritical.push(keys.critical, slot, &mut seats.critical);
         } else {
             self.eligible.remove(slot, &mut seats.order);
-            self.critical.remove(slot, &mut seats.critical);
-            self.waiting.push(seat.keys.eligible, slot, &mut seats.order);
+            self.guard_of(slot, seats).remove(slot, &mut seats.critical);
+            self.waiting.push(keys.eligible, slot, &mut seats.order);
         }
+        let seat = &mut seats.seats[slot as usize];
+        (seat.promoted, seat.due) = (promoted, false);
+    }
+
+    #[cfg(test)]
+    fn urgent(&mut self, seats: &mut Seats) -> Option<u32> {
+        let earliest = self.earliest_deadline(seats)?;
+        self.sort_out_critical(seats);
+        let critical = |slot: u32| (seats.seats[slot as usize].keys.critical, slot);
+        Some(self.due.slots().map(critical).min().map_or(earliest, |(_, slot)| slot))
     }
 
     #[cfg(test)]

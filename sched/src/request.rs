@@ -33,50 +33,6 @@ impl Request {
     }
 }
 
-/// One part in this many of the service of a queue is forgiven when it went to occupancies longer than predicted.
-const FORGIVEN_PART: u64 = 256;
-
-/// Whether the members of a queue keep to their predictions.
-///
-/// Deadlines from learned requests are as good as the predictions. A crowd that was brief until it was believed and then
-/// occupies the longest time there is, all together, could each take its L before one heavy member with early deadlines
-/// gets its turn. So what exceeds predictions is added up, and while the sum is more than L / 2 nobody's is believed:
-/// the order is then the one that takes L for everybody's request, in which no lie helps.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Trust {
-    /// Parts of a nanosecond: [`FORGIVEN_PART`] of them are one.
-    broken: u64,
-    most: u64,
-}
-
-impl Trust {
-    /// Returns full trust in a queue whose members occupy the device for `occupancy_max_ns` at most.
-    pub(crate) fn new(occupancy_max_ns: u64) -> Trust {
-        Trust { broken: 0, most: occupancy_max_ns.saturating_mul(FORGIVEN_PART / 2) }
-    }
-
-    /// Follows a change of the longest occupancy. What was broken before stays broken.
-    pub(crate) fn set_occupancy_max(&mut self, occupancy_max_ns: u64) {
-        self.most = Trust::new(occupancy_max_ns).most;
-    }
-
-    /// Takes note of an occupancy that exceeded its prediction by `excess_ns`.
-    pub(crate) fn broken_by(&mut self, excess_ns: u64) {
-        // 2 L in all are forgiven after 384 L of service; there is no use in losing trust for longer.
-        self.broken =
-            self.broken.saturating_add(excess_ns.saturating_mul(FORGIVEN_PART)).min(self.most.saturating_mul(4));
-    }
-
-    /// Forgives what `service_ns` of service is worth.
-    pub(crate) fn forgive(&mut self, service_ns: u64) {
-        self.broken = self.broken.saturating_sub(service_ns);
-    }
-
-    pub(crate) fn is_exhausted(&self) -> bool {
-        self.broken > self.most
-    }
-}
-
 /// How much service a latency node may receive ahead of its turn.
 ///
 /// Earned at a tenth of the device time that passes, up to half a slice, and spent on all service the node receives. While

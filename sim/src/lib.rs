@@ -23,10 +23,12 @@
 //! | [`broken`] | what they say |
 //! | [`mod@line`] | where tests break a rule to see that a checker notices |
 //! | [`report`], [`trace`] | what came out |
+//! | [`adversary`] | a search for the trace in which somebody falls behind the most |
 //! | `agenda`, [`random`] | time and chance |
 
 #![forbid(unsafe_code)]
 
+pub mod adversary;
 mod agenda;
 mod books;
 pub mod broken;

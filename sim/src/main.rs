@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
+use sim::adversary::{Attack, Search, WORST};
 use sim::report::Histogram;
 use sim::worlds::{self, Recipe};
 use sim::{Report, Run};
@@ -28,6 +29,15 @@ struct Options {
     /// List the worlds.
     #[arg(long)]
     list: bool,
+    /// Play no world, but search so many attacks on the scheduler for the one in which somebody falls behind the most.
+    #[arg(long, value_name = "COUNT", conflicts_with_all = ["world", "seeds", "trace", "list"])]
+    attacks: Option<u64>,
+    /// Begin the search anywhere, and not at the worst attack known.
+    #[arg(long, requires = "attacks", conflicts_with = "from")]
+    afresh: bool,
+    /// Begin the search at the attack in this file.
+    #[arg(long, requires = "attacks", value_name = "FILE", value_parser = attack_in)]
+    from: Option<Attack>,
 }
 
 fn recipe(name: &str) -> Result<Recipe, String> {
@@ -35,6 +45,11 @@ fn recipe(name: &str) -> Result<Recipe, String> {
         let names: Vec<_> = worlds::ALL.iter().map(|r| r.name).collect();
         format!("there is no such world; there are {}", names.join(", "))
     })
+}
+
+fn attack_in(path: &str) -> Result<Attack, String> {
+    let text = std::fs::read_to_string(path).map_err(|error| error.to_string())?;
+    text.parse().map_err(|error: sim::adversary::NoAttack| error.to_string())
 }
 
 fn main() -> ExitCode {
@@ -45,12 +60,37 @@ fn main() -> ExitCode {
         }
         return ExitCode::SUCCESS;
     }
+    if let Some(count) = options.attacks {
+        // PANIC: a test reads it.
+        let known = || WORST.parse().expect("the worst attack known is one");
+        let begin = (!options.afresh).then(|| options.from.unwrap_or_else(known));
+        return attack(options.seed, count, begin);
+    }
     let recipes = options.world.map_or(worlds::ALL.to_vec(), |recipe| vec![recipe]);
     let mut failed = 0;
     for recipe in &recipes {
         failed += if options.seeds == 1 { play_one(recipe, &options) } else { play_many(recipe, &options) };
     }
     if failed > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+}
+
+/// Searches, and prints the worst attack in the form in which it is committed.
+fn attack(seed: u64, count: u64, begin: Option<Attack>) -> ExitCode {
+    let mut search = Search::new(seed, begin);
+    for number in 1..=count {
+        if let Some((damage, _)) = search.step() {
+            eprintln!("attack {number:>9}: {:.6} L behind", damage.behind as f64 / 1e6);
+        }
+    }
+    let (damage, attack) = search.best();
+    let in_l = |ppm: i64| ppm as f64 / 1e6;
+    println!("# {:.6} L behind, {:.6} L ahead; seed {seed}, {count} attacks", in_l(damage.behind), in_l(damage.ahead));
+    print!("{attack}");
+    if damage.breaks_bounds() {
+        println!("# FAILED: this is beyond a bound of sched::bounds");
+        return ExitCode::FAILURE;
+    }
+    ExitCode::SUCCESS
 }
 
 fn play_one(recipe: &Recipe, options: &Options) -> u64 {

@@ -8,6 +8,7 @@
 //! | [`ci`] | the gate: its steps, their times, one verdict |
 //! | [`tidy`] | the laws of the rooms that the compiler cannot check |
 //! | [`kernels`] | the committed code objects and their sources |
+//! | [`soak`] | searches that go on for hours |
 //! | [`isa`] | our disassembler against LLVM's |
 //! | [`hsa`] | our HSA declarations against AMD's headers |
 //! | [`rocr`] | programs on AMD's runtime on the software GPU |
@@ -22,6 +23,7 @@ mod hsa;
 mod isa;
 mod kernels;
 mod rocr;
+mod soak;
 mod tidy;
 mod tools;
 
@@ -40,6 +42,7 @@ cargo xtask COMMAND
   hsa [--releases] [--install]  compare the HSA declarations with AMD's headers; --releases: also those of Debian 13 and sid
   rocr [--install]              run programs on AMD's runtime on the software GPU
   coverage [--check]            write docs/isa-coverage.md from the instruction table; --check only compares
+  soak MINUTES                  search for counter-examples to the scheduler's bounds, and commit-ready results in sim/SOAK.md
   help                          this text
 
 --install installs missing Debian packages first, which takes root.";
@@ -84,6 +87,7 @@ fn run(arguments: &[&str]) -> Result<()> {
             let [check] = flagged(flags, ["--check"])?;
             coverage::write(check)
         }
+        ["soak", minutes] => soak::run(minutes),
         ["help" | "--help" | "-h"] => {
             println!("{USAGE}");
             Ok(())

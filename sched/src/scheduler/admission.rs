@@ -9,7 +9,7 @@ use crate::error::{ConfigError, JoinError, LeaveError, NodeError, SetError};
 use crate::node::{Flags, Node, NodeId};
 use crate::params::{Config, DEPTH_MAX, Params, Policy};
 use crate::queue::Queue;
-use crate::request::{Request, Trust, Warp};
+use crate::request::{Request, Warp};
 use crate::units::{Instant, Share, Weight};
 use crate::virt::{Position, Ticks, ticks};
 
@@ -146,7 +146,6 @@ impl Scheduler {
         }
         self.release_throttled(now);
         let old = core::mem::replace(&mut self.config, config);
-        self.queues.iter_mut().for_each(|queue| queue.trust.set_occupancy_max(config.occupancy_max.0));
         let known = |node: &Node| node.parent != NOBODY;
         let all: Vec<u32> = (1..self.nodes.len() as u32).filter(|&slot| known(&self.nodes[slot as usize])).collect();
         if old.policy != config.policy {
@@ -274,7 +273,7 @@ impl Scheduler {
         if let Some(queue) = self.nodes[parent as usize].queue {
             return queue;
         }
-        let empty = Queue::new(Trust::new(self.config.occupancy_max.0));
+        let empty = Queue::default();
         let queue = match self.vacant_queues.pop() {
             Some(queue) => {
                 self.queues[queue as usize] = empty;

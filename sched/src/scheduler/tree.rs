@@ -135,11 +135,7 @@ impl Scheduler {
 
     /// Learns from one occupancy of `slot`.
     pub(super) fn observe(&mut self, slot: u32, occupied_ns: u64) {
-        let queue = &mut self.queues[queue_index_of_parent(&self.nodes, slot)];
         let node = &mut self.nodes[slot as usize];
-        let slice_ns = node.params.slice(self.config.slice);
-        let predicted_ns = node.request.length(slice_ns, self.config.occupancy_max.0);
-        queue.trust.broken_by(occupied_ns.saturating_sub(predicted_ns));
         node.request = node.request.after(occupied_ns);
     }
 
@@ -150,7 +146,6 @@ impl Scheduler {
             let queue = &mut self.queues[queue_index_of_parent(&self.nodes, at)];
             let node = &mut self.nodes[at as usize];
             queue.service_ns += span_ns;
-            queue.trust.forgive(span_ns);
             node.service_ns += span_ns;
             node.warp.spend(span_ns);
             if let Some(bucket) = &mut node.bucket {
@@ -277,7 +272,7 @@ impl Scheduler {
         let at_root = self.nodes[slot as usize].parent == ROOT;
         if at_root && self.config.policy == Policy::BestEffort {
             let turn = self.nodes[slot as usize].turn;
-            return Keys { eligible: turn, deadline: turn, critical: turn, warped: false };
+            return Keys { eligible: turn, deadline: turn, critical: turn, last: turn, warped: false };
         }
         let queue = &self.queues[queue_index_of_parent(&self.nodes, slot)];
         let node = &mut self.nodes[slot as usize];
@@ -297,6 +292,7 @@ impl Scheduler {
             eligible,
             deadline: if warped { eligible } else { eligible + ticks(request_ns, node.weight()) },
             critical: eligible + node.guard,
+            last: eligible + 2 * node.guard,
             warped,
         }
     }

@@ -110,10 +110,10 @@ fn crowd_that_breaks_its_word_stays_within_the_bound() {
     assert!(worst <= 2_000_000, "{worst} ppm of L");
 }
 
-/// Learning and the guard alone do not keep the bound against it: hence [`crate::request::Trust`].
+/// A guard that serves who became critical first does not keep the bound against it.
 #[test]
 fn crowd_breaks_the_bound_where_it_is_believed() {
-    let worst = crowd_breaks_its_word(Rule::Gullible);
+    let worst = crowd_breaks_its_word(Rule::Urgent);
     std::println!("crowd, gullible: {worst} ppm of L");
     assert!(worst > 4_000_000, "only {worst} ppm of L");
 }
