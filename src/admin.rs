@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::values::Name;
+use crate::config::values::{Division, Name, Pace};
 use crate::config::{Rule, TenantSettings};
 
 /// Longest request in bytes, its newline included: a tenant with some thousand rules.
@@ -51,6 +51,18 @@ pub enum Request {
     TenantResume {
         /// Which.
         tenant: Name,
+    },
+    /// Change how the time of a device, or of all, is divided.
+    DeviceSet {
+        /// Which, in the order of the configuration; all if not given.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        device: Option<u32>,
+        /// By which policy.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        policy: Option<Division>,
+        /// In slices of what length.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        slice: Option<Pace>,
     },
     /// All sessions. Answer: [`Reply::Sessions`].
     SessionList,
@@ -208,6 +220,12 @@ pub struct Tenant {
     pub cap_millionths: Option<u32>,
     /// The least it must be entitled to, in millionths.
     pub guarantee_millionths: Option<u32>,
+    /// How long its leases last, if not as long as the device's.
+    pub slice_ns: Option<u64>,
+    /// The group it belongs to.
+    pub group: Option<Name>,
+    /// The partition it is to run in.
+    pub partition: Option<Name>,
     /// Longest time one dispatch may run; 0 for no limit.
     pub max_dispatch_time_ns: u64,
     /// Device memory it may use.
@@ -277,6 +295,10 @@ pub struct Session {
     pub phase: String,
     /// `idle`, `waiting`, `leased`, or `parked`: it has the lease and nothing to run.
     pub device: String,
+    /// Which device it is on, in the order of the configuration.
+    pub device_index: u32,
+    /// In which partition of it.
+    pub partition: Name,
     /// How long ago it was admitted.
     pub age_ns: u64,
     /// Device time of its finished leases.
@@ -350,6 +372,55 @@ pub struct DeviceTime {
     pub idle_ns: u64,
 }
 
+/// What a slice that is chosen comes to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pacing {
+    /// Median price of a switch.
+    pub switch_cost_ns: u64,
+    /// The part of the device that switches leave when all are busy, in millionths.
+    pub efficiency_millionths: u32,
+    /// Most sessions that wanted the device at a time, lately.
+    pub active: u32,
+    /// How long the last of that many waits.
+    pub wait_ns: u64,
+    /// `unknown`, `met`, `wait-missed` (a slice short enough would spend too much on switches) or `efficiency-missed`.
+    pub verdict: String,
+}
+
+/// A set of compute units that is scheduled on its own.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Partition {
+    /// Its name.
+    pub name: Name,
+    /// Its compute units.
+    pub compute_units: u32,
+    /// Sessions in it.
+    pub sessions: usize,
+    /// How many of them want the device, or have it.
+    pub runnable: usize,
+    /// Length of a lease.
+    pub slice_ns: u64,
+    /// What that comes to, if it is chosen by what switches cost.
+    pub pacing: Option<Pacing>,
+    /// Where its time went.
+    pub device_time: DeviceTime,
+}
+
+/// A device as it is now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Device {
+    /// Which.
+    pub device: String,
+    /// How its time is divided.
+    pub policy: Division,
+    /// Device memory there is.
+    pub vram_bytes: u64,
+    /// Device memory in use.
+    pub vram_used_bytes: u64,
+    /// Its partitions.
+    pub partitions: Vec<Partition>,
+}
+
 /// Everything as it is now.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Status {
@@ -359,16 +430,18 @@ pub struct Status {
     pub pid: u32,
     /// How long it has been running.
     pub uptime_ns: u64,
-    /// Its device.
+    /// Its devices, in one line.
     pub device: String,
-    /// Length of a lease.
+    /// Length of a lease on the first of them.
     pub slice_ns: u64,
-    /// Device memory there is.
+    /// Device memory there is on all of them.
     pub vram_bytes: u64,
     /// Device memory in use.
     pub vram_used_bytes: u64,
-    /// Where the device's time went.
+    /// Where the time of all partitions of all devices went.
     pub device_time: DeviceTime,
+    /// Each device.
+    pub devices: Vec<Device>,
     /// Switches between sessions of different tenants.
     pub switches_between_tenants: Switches,
     /// Switches between sessions of one tenant.

@@ -10,14 +10,18 @@ use proto::limits::COMMAND_NAME_MAX;
 use proto::message::{EndReason, Fault};
 use proto::text::Text;
 use proto::{Bytes, Instant, Nanos, SessionId, TenantName};
-use sched::{Class, Share, Weight};
+use sched::pace::Outlook;
+use sched::{Class, Policy, Share, Weight};
 
 use crate::admission::Peer;
-use crate::config::{Config, ConfigError, DEFAULT_TENANT, MatchRule, TenantConfig, Unknown};
+use crate::config::{
+    Adaptive, Config, ConfigError, DEFAULT_TENANT, DeviceConfig, GroupName, MatchRule, PartitionConfig, PartitionName,
+    TenantConfig, Unknown,
+};
 use crate::contract::Event;
-use crate::lease::Lessor;
 use crate::ledger::Usage;
-use crate::machine::{Broker, By, Phase, Tenant};
+use crate::lessor::Lessor;
+use crate::machine::{Broker, By, Phase};
 
 /// What to change of a tenant; what is `None` stays as it is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -32,6 +36,12 @@ pub struct TenantChange {
     pub guarantee: Option<Option<Share>>,
     /// Its class.
     pub class: Option<Class>,
+    /// Its slice; `Some(None)` takes it away.
+    pub slice: Option<Option<Nanos>>,
+    /// Its group; `Some(None)` takes it out of its group.
+    pub group: Option<Option<GroupName>>,
+    /// Its partition; `Some(None)` is the first one of every device.
+    pub partition: Option<Option<PartitionName>>,
     /// Its limit of device memory.
     pub vram_limit: Option<Bytes>,
     /// Its guarantee of device memory.
@@ -46,6 +56,17 @@ pub struct TenantChange {
     pub max_dispatch: Option<Nanos>,
 }
 
+/// What to change of a device; what is `None` stays as it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DeviceChange {
+    /// How its time is divided.
+    pub policy: Option<Policy>,
+    /// Its slice.
+    pub slice: Option<Nanos>,
+    /// Whether the slice follows the price of a switch; `Some(None)` makes it fixed.
+    pub adaptive: Option<Option<Adaptive>>,
+}
+
 /// What an administrator wants.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AdminCommand {
@@ -57,6 +78,8 @@ pub enum AdminCommand {
     TenantSet(TenantName, TenantChange),
     /// Remove a tenant and end its sessions.
     TenantRemove(TenantName),
+    /// Change a device, or all of them.
+    DeviceSet(Option<u32>, DeviceChange),
     /// Give a tenant no leases, and admit no sessions of it, until it is resumed.
     TenantPause(TenantName),
     /// Undo a pause.
@@ -93,6 +116,8 @@ pub enum AdminError {
     NoSuchTenant(TenantName),
     /// There is no such session, or it has ended.
     NoSuchSession(SessionId),
+    /// There is no such device.
+    NoSuchDevice(u32),
     /// Unknown users need the tenant `default`.
     DefaultNeeded,
     /// The change makes no sense.
@@ -104,6 +129,7 @@ impl fmt::Display for AdminError {
         match self {
             Self::NoSuchTenant(name) => write!(f, "there is no tenant `{name}`; `wavegate tenant list` shows all"),
             Self::NoSuchSession(id) => write!(f, "there is no session {id}; `wavegate session list` shows all"),
+            Self::NoSuchDevice(device) => write!(f, "there is no device {device}; `wavegate status` shows all"),
             Self::DefaultNeeded => write!(
                 f,
                 "unknown users become the tenant `{DEFAULT_TENANT}`; set unknown = \"deny\" before removing it"
@@ -151,10 +177,57 @@ pub struct SessionStatus {
     pub runnable: bool,
     /// Whether it has the device.
     pub leased: bool,
+    /// The device it is on.
+    pub device: u32,
+    /// The partition it runs in.
+    pub partition: PartitionName,
     /// Device time of its finished leases.
     pub occupancy: Nanos,
     /// What went wrong last.
     pub last_fault: Option<Fault>,
+}
+
+/// One device as it is now.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DeviceStatus {
+    /// What is configured.
+    pub config: DeviceConfig,
+    /// Device memory in use.
+    pub vram_used: Bytes,
+    /// Its partitions.
+    pub partitions: Vec<PartitionStatus>,
+}
+
+/// One partition as it is now.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PartitionStatus {
+    /// What is configured.
+    pub config: PartitionConfig,
+    /// The slice in force.
+    pub slice: Nanos,
+    /// What it comes to, if it is chosen by what switches cost.
+    pub outlook: Option<Outlook>,
+    /// Sessions in it.
+    pub sessions: usize,
+    /// How many of them want the device, or have it.
+    pub runnable: usize,
+    /// Where its time went.
+    pub totals: sched::Totals,
+}
+
+impl Status {
+    /// Returns where the time of all devices went.
+    pub fn totals(&self) -> sched::Totals {
+        let mut sum = sched::Totals::default();
+        for totals in self.devices.iter().flat_map(|device| &device.partitions).map(|partition| partition.totals) {
+            sum.occupancy.0 += totals.occupancy.0;
+            sum.switch_in.0 += totals.switch_in.0;
+            sum.scrub.0 += totals.scrub.0;
+            sum.recovery.0 += totals.recovery.0;
+            sum.idle.0 += totals.idle.0;
+        }
+        sum
+    }
 }
 
 /// Everything as it is now.
@@ -164,12 +237,10 @@ pub struct Status {
     pub tenants: Vec<TenantStatus>,
     /// Sessions, oldest first.
     pub sessions: Vec<SessionStatus>,
-    /// Where the device's time went.
-    pub totals: sched::Totals,
+    /// Devices, in the order of the configuration.
+    pub devices: Vec<DeviceStatus>,
     /// What is pinned in all.
     pub usage: Usage,
-    /// Device memory there is.
-    pub device_vram: Bytes,
     /// Inputs that came too late.
     pub stale: u64,
 }
@@ -194,6 +265,7 @@ impl Broker {
                 config.tenants.retain(|t| t.name != name);
                 self.apply(now, config)?;
             }
+            AdminCommand::DeviceSet(device, change) => self.device_set(now, device, &change)?,
             AdminCommand::TenantPause(name) => self.pause(now, &name, true)?,
             AdminCommand::TenantResume(name) => self.pause(now, &name, false)?,
             AdminCommand::SessionKill(session) => {
@@ -232,6 +304,9 @@ impl Broker {
                 cap: change.cap.unwrap_or(old.cap),
                 guarantee: change.guarantee.unwrap_or(old.guarantee),
                 class: change.class.unwrap_or(old.class),
+                slice: change.slice.unwrap_or(old.slice),
+                group: change.group.unwrap_or(old.group),
+                partition: change.partition.unwrap_or(old.partition),
                 vram_limit: change.vram_limit.unwrap_or(old.vram_limit),
                 vram_guarantee: change.vram_guarantee.unwrap_or(old.vram_guarantee),
                 host_limit: change.host_limit.unwrap_or(old.host_limit),
@@ -243,12 +318,25 @@ impl Broker {
         self.apply(now, config)
     }
 
+    fn device_set(&mut self, now: Instant, device: Option<u32>, change: &DeviceChange) -> Result<(), AdminError> {
+        let mut config = self.config.clone();
+        if let Some(device) = device.filter(|device| *device as usize >= config.devices.len()) {
+            return Err(AdminError::NoSuchDevice(device));
+        }
+        let wanted = |at: usize| device.is_none_or(|device| device as usize == at);
+        for (_, device) in config.devices.iter_mut().enumerate().filter(|(at, _)| wanted(*at)) {
+            device.policy = change.policy.unwrap_or(device.policy);
+            device.slice = change.slice.unwrap_or(device.slice);
+            device.adaptive = change.adaptive.unwrap_or(device.adaptive);
+        }
+        self.apply(now, config)
+    }
+
     fn pause(&mut self, now: Instant, name: &TenantName, paused: bool) -> Result<(), AdminError> {
         self.known(name)?;
         let tenant = self.tenants.get_mut(name).ok_or(AdminError::NoSuchTenant(*name))?;
         if core::mem::replace(&mut tenant.paused, paused) != paused {
-            let node = tenant.node;
-            self.set_paused(now, node, paused);
+            self.set_paused(now, name, paused);
         }
         Ok(())
     }
@@ -256,53 +344,28 @@ impl Broker {
     /// Checks a configuration as a whole, then makes it the one in force.
     fn apply(&mut self, now: Instant, config: Config) -> Result<(), AdminError> {
         config.check().map_err(AdminError::Config)?;
-        if config.slice > self.lessor.occupancy_max() {
-            return Err(AdminError::Config(ConfigError::Slice { slice: config.slice }));
+        if !config.same_layout(&self.config) {
+            return Err(AdminError::Config(ConfigError::Layout));
         }
-        // Guarantees of device time depend on everybody's weight: try the whole on an empty scheduler.
-        let mut trial = Lessor::new(&config, now).map_err(AdminError::Config)?;
-        for guaranteed in [false, true] {
-            for tenant in config.tenants.iter().filter(|t| t.guarantee.is_some() == guaranteed) {
-                trial.join_tenant(tenant, now).map_err(AdminError::Config)?;
-            }
-        }
+        config.check_guarantees(now).map_err(AdminError::Config)?;
         let old = core::mem::replace(&mut self.config, config);
-        self.lessor.set_slice(self.config.slice);
-        self.apply_tenants(now, &old);
-        self.emit(Event::ConfigChanged);
-        Ok(())
-    }
-
-    /// In three rounds, so that no step in between is refused for a guarantee that the whole keeps: first nobody has one,
-    /// then everybody has its weight, then everybody has its guarantee.
-    fn apply_tenants(&mut self, now: Instant, old: &Config) {
         let removed: Vec<TenantName> =
             (self.tenants.keys()).filter(|name| self.config.tenant(name).is_none()).copied().collect();
-        for (name, tenant) in &self.tenants {
-            let params = old.tenant(name).map(TenantConfig::params).unwrap_or_default();
-            self.lessor.set_tenant(tenant.node, sched::Params { guarantee: None, ..params }, now);
+        for at in 0..self.lessors.len() {
+            let Self { lessors, config, .. } = self;
+            lessors[at].configure(config, now);
         }
-        for name in &removed {
-            self.remove_tenant(now, name);
+        for tenant in &self.config.tenants {
+            let known = self.tenants.entry(tenant.name).or_default();
+            (known.removed, known.max_dispatch) = (false, tenant.max_dispatch);
         }
-        for config in self.config.tenants.clone() {
-            let plain = TenantConfig { guarantee: None, ..config.clone() };
-            if let Some(tenant) = self.tenants.get_mut(&config.name) {
-                tenant.removed = false;
-                self.lessor.set_tenant(tenant.node, plain.params(), now);
-            } else if let Ok(node) = self.lessor.join_tenant(&plain, now) {
-                let tenant = Tenant { node, paused: false, sessions: 0, removed: false };
-                self.tenants.insert(config.name, tenant);
-            }
-        }
-        for config in self.config.tenants.clone() {
-            if let Some(tenant) = self.tenants.get(&config.name) {
-                self.lessor.set_tenant(tenant.node, config.params(), now);
-            }
-            if old.tenant(&config.name) != Some(&config) {
-                self.tell_limits(&config.name);
-            }
-        }
+        removed.iter().for_each(|name| self.remove_tenant(now, name));
+        self.rehome(now);
+        let changed = |tenant: &&TenantConfig| old.tenant(&tenant.name) != Some(tenant);
+        let changed: Vec<TenantName> = self.config.tenants.iter().filter(changed).map(|tenant| tenant.name).collect();
+        changed.iter().for_each(|name| self.tell_limits(name));
+        self.emit(Event::ConfigChanged);
+        Ok(())
     }
 
     fn remove_tenant(&mut self, now: Instant, name: &TenantName) {
@@ -310,9 +373,6 @@ impl Broker {
             self.sessions.iter().filter(|(_, s)| s.tenant == *name).map(|(id, _)| *id).collect();
         if let Some(tenant) = self.tenants.get_mut(name) {
             tenant.removed = true;
-            // What is still ending must not stand in the way of others' guarantees.
-            let node = tenant.node;
-            self.lessor.set_tenant(node, sched::Params::weight(Weight::MIN), now);
         }
         if sessions.is_empty() {
             return self.drop_tenant(name);
@@ -331,10 +391,32 @@ impl Broker {
                 paused: tenant.paused,
                 sessions: tenant.sessions,
                 usage: self.ledger.usage(&config.name),
-                charged: self.lessor.service(tenant.node),
+                charged: self.service(&config.name),
             })
         };
         self.config.tenants.iter().filter(wanted).filter_map(status).collect()
+    }
+
+    fn partition_name(&self, place: usize) -> PartitionName {
+        let lessor = &self.lessors[place];
+        self.config.devices[lessor.device].partitions[lessor.partition].name
+    }
+
+    fn device_statuses(&self) -> Vec<DeviceStatus> {
+        let partition = |lessor: &Lessor| PartitionStatus {
+            config: self.config.devices[lessor.device].partitions[lessor.partition],
+            slice: lessor.slice(),
+            outlook: lessor.outlook(),
+            sessions: lessor.by_node.len(),
+            runnable: lessor.runnable,
+            totals: lessor.sched.totals(),
+        };
+        let device = |(at, config): (usize, &DeviceConfig)| DeviceStatus {
+            config: config.clone(),
+            vram_used: Bytes(self.ledger.total_on(at as u32).vram),
+            partitions: self.lessors.iter().filter(|lessor| lessor.device == at).map(partition).collect(),
+        };
+        self.config.devices.iter().enumerate().map(device).collect()
     }
 
     fn session_statuses(&self) -> Vec<SessionStatus> {
@@ -347,7 +429,9 @@ impl Broker {
             phase: s.phase,
             began: s.began,
             runnable: s.runnable,
-            leased: self.lessor.holder() == Some(session),
+            leased: self.lessors[s.place].holder() == Some(session),
+            device: self.lessors[s.place].device as u32,
+            partition: self.partition_name(s.place),
             occupancy: s.occupancy,
             last_fault: s.last_fault.clone(),
         };
@@ -358,9 +442,8 @@ impl Broker {
         Status {
             tenants: self.tenant_statuses(None),
             sessions: self.session_statuses(),
-            totals: self.lessor.totals(),
+            devices: self.device_statuses(),
             usage: self.ledger.total(),
-            device_vram: self.config.device_vram,
             stale: self.stale(),
         }
     }

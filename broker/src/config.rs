@@ -2,13 +2,18 @@
 //!
 //! Promise: a [`Config`] that passed [`Config::check`] can be run; the error names the tenant and says what to change.
 
+use alloc::collections::BTreeSet;
 use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
 use core::fmt;
 
-use proto::{Bytes, Nanos, TenantName};
-use sched::{Class, Share, Weight};
+use proto::{Bytes, Instant, Nanos, TenantName};
+use sched::pace::Targets;
+use sched::{Class, Policy, Share, Weight};
+
+use crate::lessor::Lessor;
+use crate::place::places;
 
 /// What happens to users that no tenant matches.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -22,6 +27,110 @@ pub enum Unknown {
 
 /// Name of the tenant that users without an entry belong to.
 pub const DEFAULT_TENANT: &str = "default";
+
+/// The name of a group of tenants. The rules for names of tenants apply.
+pub type GroupName = TenantName;
+
+/// The name of a partition. The rules for names of tenants apply.
+pub type PartitionName = TenantName;
+
+/// Name of the partition of a device that is not divided.
+pub const WHOLE: &str = "whole";
+
+/// How sessions are spread over devices.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Placement {
+    /// To the device with the fewest sessions.
+    #[default]
+    Spread,
+    /// To the fullest device that has room.
+    Pack,
+}
+
+/// Tenants that share what one claim is worth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GroupConfig {
+    /// Its name.
+    pub name: GroupName,
+    /// Its claim on device time relative to other groups and to tenants without one.
+    pub weight: Weight,
+    /// The most device time its tenants may have together.
+    pub cap: Option<Share>,
+    /// The least device time they must be entitled to together.
+    pub guarantee: Option<Share>,
+}
+
+impl GroupConfig {
+    pub(crate) fn params(&self) -> sched::Params {
+        sched::Params { weight: self.weight, cap: self.cap, guarantee: self.guarantee, ..sched::Params::default() }
+    }
+}
+
+/// A set of compute units that is scheduled on its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PartitionConfig {
+    /// Its name.
+    pub name: PartitionName,
+    /// How many compute units it has; 0 for all there are.
+    pub cus: u32,
+}
+
+/// A slice that follows the price of a switch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Adaptive {
+    /// The part of the device that switches leave to its users, at least.
+    pub efficiency: Share,
+    /// How long the last of equal tenants waits for its turn, at most; `None` if that does not matter.
+    pub wait: Option<Nanos>,
+    /// The longest slice.
+    pub slice_max: Nanos,
+}
+
+/// One device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeviceConfig {
+    /// Device memory there is.
+    pub vram: Bytes,
+    /// Compute units there are; 0 where that does not matter.
+    pub cus: u32,
+    /// How its time is divided.
+    pub policy: Policy,
+    /// How long a lease lasts before it may be taken away.
+    pub slice: Nanos,
+    /// Whether the slice follows the price of a switch; it begins with [`DeviceConfig::slice`] then.
+    pub adaptive: Option<Adaptive>,
+    /// The sets of compute units that are scheduled side by side; at least one.
+    pub partitions: Vec<PartitionConfig>,
+}
+
+impl DeviceConfig {
+    /// Returns a device that is not divided, with slices of 5 ms.
+    pub fn whole(vram: Bytes) -> Self {
+        let partitions = TenantName::new(WHOLE).map(|name| PartitionConfig { name, cus: 0 });
+        Self {
+            vram,
+            cus: 0,
+            policy: Policy::Weighted,
+            slice: Nanos::from_millis(5),
+            adaptive: None,
+            partitions: partitions.into_iter().collect(),
+        }
+    }
+
+    pub(crate) fn targets(&self) -> Option<Targets> {
+        self.adaptive.map(|adaptive| Targets {
+            efficiency: adaptive.efficiency,
+            wait: adaptive.wait.map(|wait| sched::Nanos(wait.0)),
+            slice_min: sched::Nanos(SLICE_MIN.0),
+            slice_max: sched::Nanos(adaptive.slice_max.0),
+        })
+    }
+
+    /// Returns the longest slice there can be.
+    fn slice_max(&self) -> Nanos {
+        self.adaptive.map_or(self.slice, |adaptive| adaptive.slice_max.max(self.slice))
+    }
+}
 
 /// A condition on a peer's credentials; all parts that are given must hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -49,6 +158,12 @@ pub struct TenantConfig {
     pub guarantee: Option<Share>,
     /// Whether it wants throughput or short waits.
     pub class: Class,
+    /// How long its leases last, if not as long as the device says.
+    pub slice: Option<Nanos>,
+    /// The group it belongs to.
+    pub group: Option<GroupName>,
+    /// The partition it runs in, on devices that have one of this name; the first one of every device if not given.
+    pub partition: Option<PartitionName>,
     /// Device memory it may use.
     pub vram_limit: Bytes,
     /// Device memory that is kept free for it.
@@ -73,6 +188,9 @@ impl TenantConfig {
             cap: None,
             guarantee: None,
             class: Class::Throughput,
+            slice: None,
+            group: None,
+            partition: None,
             vram_limit: Bytes(1 << 30),
             vram_guarantee: Bytes(0),
             host_limit: Bytes(1 << 30),
@@ -84,7 +202,13 @@ impl TenantConfig {
 
     /// Returns what the scheduler needs to know.
     pub(crate) fn params(&self) -> sched::Params {
-        sched::Params { weight: self.weight, class: self.class, cap: self.cap, guarantee: self.guarantee, slice: None }
+        sched::Params {
+            weight: self.weight,
+            class: self.class,
+            cap: self.cap,
+            guarantee: self.guarantee,
+            slice: self.slice.map(|slice| sched::Nanos(slice.0)),
+        }
     }
 }
 
@@ -97,10 +221,14 @@ pub struct Config {
     pub unknown: Unknown,
     /// Sessions the broker holds at a time, over all tenants.
     pub sessions_max: u32,
-    /// Device memory there is.
-    pub device_vram: Bytes,
-    /// How long a lease lasts before it may be taken away.
-    pub slice: Nanos,
+    /// Groups of tenants.
+    pub groups: Vec<GroupConfig>,
+    /// The devices; at least one. Which there are, and how they are divided, is fixed for the life of a broker.
+    pub devices: Vec<DeviceConfig>,
+    /// How sessions are spread over them.
+    pub placement: Placement,
+    /// Whether a worker can be told of another partition while it lives. If not, sessions stay where they are until they end.
+    pub live_moves: bool,
     /// How long a worker may take to give the device back before it is killed. Far below the nine seconds after which the AMD
     /// kernel driver resets the device for everybody (`queue_preemption_timeout_ms`).
     pub preempt_timeout: Nanos,
@@ -116,10 +244,14 @@ pub struct Config {
 pub const SLICE_MAX: Nanos = Nanos::from_millis(1_000);
 /// Shortest slice: about ten times what a hand-off costs between two processes (11 to 14 us elsewhere).
 pub const SLICE_MIN: Nanos = Nanos::from_micros(100);
-/// Most sessions of a broker. Each costs it six descriptors and a process.
-pub const SESSIONS_MAX: u32 = 1_024;
-/// Most tenants of a configuration.
-pub const TENANTS_MAX: usize = 4_096;
+/// Most sessions of a broker. Each costs it six descriptors and a process, so the host may have less room than that.
+pub const SESSIONS_MAX: u32 = 16_384;
+/// Most tenants of a configuration, and most groups.
+pub const TENANTS_MAX: usize = 16_384;
+/// Most devices of a broker.
+pub const DEVICES_MAX: usize = 64;
+/// Most partitions of a device.
+pub const PARTITIONS_MAX: usize = 16;
 
 impl Config {
     /// Returns the built-in configuration: everybody is the tenant [`DEFAULT_TENANT`].
@@ -133,8 +265,10 @@ impl Config {
             tenants,
             unknown: Unknown::Default,
             sessions_max: 64,
-            device_vram,
-            slice: Nanos::from_millis(5),
+            groups: Vec::new(),
+            devices: vec![DeviceConfig::whole(device_vram)],
+            placement: Placement::Spread,
+            live_moves: true,
             preempt_timeout: Nanos::from_millis(500),
             start_timeout: Nanos::from_millis(10_000),
             end_timeout: Nanos::from_millis(1_000),
@@ -149,23 +283,41 @@ impl Config {
 
     /// Checks that the parts fit together.
     pub fn check(&self) -> Result<(), ConfigError> {
-        if !(SLICE_MIN..=SLICE_MAX).contains(&self.slice) {
-            return Err(ConfigError::Slice { slice: self.slice });
+        self.check_devices()?;
+        let own = self.tenants.iter().filter_map(|tenant| tenant.slice);
+        if let Some(slice) = own.into_iter().find(|slice| !(SLICE_MIN..=SLICE_MAX).contains(slice)) {
+            return Err(ConfigError::Slice { slice });
         }
         if self.sessions_max == 0 || self.sessions_max > SESSIONS_MAX {
             return Err(ConfigError::Sessions { sessions: self.sessions_max });
         }
-        if self.tenants.len() > TENANTS_MAX {
-            return Err(ConfigError::TooManyTenants { tenants: self.tenants.len() });
+        let most = self.tenants.len().max(self.groups.len());
+        if most > TENANTS_MAX {
+            return Err(ConfigError::TooManyTenants { tenants: most });
         }
         if self.unknown == Unknown::Default && !self.tenants.iter().any(|t| t.name.as_str() == DEFAULT_TENANT) {
             return Err(ConfigError::NoDefault);
         }
-        let mut guaranteed = 0u64;
-        for (i, tenant) in self.tenants.iter().enumerate() {
+        let (mut guaranteed, mut names) = (0u64, BTreeSet::new());
+        let device_vram = self.devices.iter().map(|device| device.vram).min().unwrap_or(Bytes(0));
+        for group in &self.groups {
+            if !names.insert(group.name) {
+                return Err(ConfigError::GroupTwice { group: group.name });
+            }
+        }
+        let groups = core::mem::take(&mut names);
+        for tenant in &self.tenants {
             let name = tenant.name;
-            if self.tenants[..i].iter().any(|t| t.name == name) {
+            if !names.insert(name) {
                 return Err(ConfigError::Twice { tenant: name });
+            }
+            if let Some(group) = tenant.group.filter(|group| !groups.contains(group)) {
+                return Err(ConfigError::NoSuchGroup { tenant: name, group });
+            }
+            if let Some(partition) = tenant.partition
+                && !self.devices.iter().any(|device| device.partitions.iter().any(|p| p.name == partition))
+            {
+                return Err(ConfigError::NoSuchPartition { tenant: name, partition });
             }
             if tenant.matches.iter().any(|rule| *rule == MatchRule::default()) {
                 return Err(ConfigError::EmptyRule { tenant: name });
@@ -174,17 +326,92 @@ impl Config {
                 return Err(ConfigError::GuaranteeAboveLimit { tenant: name });
             }
             guaranteed = guaranteed.saturating_add(tenant.vram_guarantee.0);
-            if guaranteed > self.device_vram.0 {
-                return Err(ConfigError::GuaranteesAboveDevice { tenant: name, device: self.device_vram });
+            if guaranteed > device_vram.0 {
+                return Err(ConfigError::GuaranteesAboveDevice { tenant: name, device: device_vram });
             }
         }
         Ok(())
     }
 
-    /// Returns the longest time one session can keep the device from the others: slice, plus the time it is given to stop, plus
-    /// as much again for the kill to be noticed.
-    pub(crate) fn occupancy_max(&self) -> Nanos {
-        Nanos(self.slice.0.saturating_add(self.preempt_timeout.0.saturating_mul(2)))
+    fn check_devices(&self) -> Result<(), ConfigError> {
+        if self.devices.is_empty() || self.devices.len() > DEVICES_MAX {
+            return Err(ConfigError::Devices { devices: self.devices.len() });
+        }
+        for device in &self.devices {
+            for slice in [Some(device.slice), device.adaptive.map(|a| a.slice_max)].into_iter().flatten() {
+                if !(SLICE_MIN..=SLICE_MAX).contains(&slice) {
+                    return Err(ConfigError::Slice { slice });
+                }
+            }
+            let partitions = &device.partitions;
+            if partitions.is_empty() || partitions.len() > PARTITIONS_MAX {
+                return Err(ConfigError::Partitions { partitions: partitions.len() });
+            }
+            let asked: u64 = partitions.iter().map(|p| u64::from(p.cus)).sum();
+            let divided = partitions.len() > 1 && partitions.iter().any(|p| p.cus == 0);
+            if device.cus > 0 && (asked > u64::from(device.cus) || divided) {
+                return Err(ConfigError::PartitionUnits { asked, there: device.cus });
+            }
+            let twice = |(i, p): &(usize, &PartitionConfig)| partitions[..*i].iter().any(|q| q.name == p.name);
+            if let Some((_, p)) = partitions.iter().enumerate().find(twice) {
+                return Err(ConfigError::PartitionTwice { partition: p.name });
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns whether a tenant runs in this partition of this device.
+    pub fn may_use(&self, tenant: &TenantConfig, device: usize, partition: usize) -> bool {
+        let partitions = self.devices.get(device).map_or(&[][..], |device| &device.partitions);
+        match tenant.partition {
+            None => partition == 0 && !partitions.is_empty(),
+            Some(name) => partitions.get(partition).is_some_and(|p| p.name == name),
+        }
+    }
+
+    /// Returns whether somebody is guaranteed device time.
+    pub(crate) fn anything_guaranteed(&self) -> bool {
+        let tenants = self.tenants.iter().any(|tenant| tenant.guarantee.is_some());
+        tenants || self.groups.iter().any(|group| group.guarantee.is_some())
+    }
+
+    /// Tries on empty schedulers whether all guarantees of device time hold together.
+    pub(crate) fn check_guarantees(&self, now: Instant) -> Result<(), ConfigError> {
+        let mut tried: Vec<(Policy, PartitionName, bool)> = Vec::new();
+        for (device, partition) in places(self) {
+            let config = &self.devices[device];
+            // Devices that are divided alike have the same answer.
+            let kind = (config.policy, config.partitions[partition].name, partition == 0);
+            if !tried.contains(&kind) {
+                Lessor::new(self, device, partition, now)?;
+                tried.push(kind);
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns whether the devices and their partitions are the same.
+    pub(crate) fn same_layout(&self, other: &Self) -> bool {
+        let layout = |device: &DeviceConfig| (device.vram, device.partitions.clone());
+        self.devices.iter().map(layout).eq(other.devices.iter().map(layout))
+    }
+
+    /// Returns the settings of the schedulers of a device.
+    pub(crate) fn sched(&self, device: usize) -> sched::Config {
+        let config = &self.devices[device];
+        sched::Config {
+            policy: config.policy,
+            slice: sched::Nanos(config.slice.0),
+            occupancy_max: sched::Nanos(self.occupancy_max(device).0),
+        }
+    }
+
+    /// Returns the longest time one session can keep a device from the others, *L* of [`sched::bounds`]: the longest slice, plus
+    /// the time it is given to stop, plus as much again for the kill to be noticed.
+    pub fn occupancy_max(&self, device: usize) -> Nanos {
+        let own = self.tenants.iter().filter_map(|tenant| tenant.slice);
+        let slice = own.chain(self.devices.get(device).map(DeviceConfig::slice_max)).max().unwrap_or(SLICE_MAX);
+        Nanos(slice.0.saturating_add(self.preempt_timeout.0.saturating_mul(2)))
     }
 }
 
@@ -230,11 +457,74 @@ pub enum ConfigError {
         /// What there is.
         device: Bytes,
     },
-    /// The scheduler cannot honour the guarantees of device time, or the times contradict each other.
-    DeviceTime {
-        /// The tenant that does not fit, if it is about one.
-        tenant: Option<TenantName>,
+    /// With this tenant or group as it is to be, a guarantee of device time would not hold.
+    Guarantee {
+        /// Who does not fit.
+        tenant: TenantName,
+        /// Whose guarantee that is, if it is not its own.
+        holder: Option<TenantName>,
+        /// What is guaranteed.
+        guarantee: Share,
+        /// The largest weight that would fit, 0 if none; for one's own guarantee, what others may weigh in all.
+        weight_max: u32,
     },
+    /// A cap below the guarantee can never be kept.
+    CapBelowGuarantee {
+        /// The tenant or group.
+        tenant: TenantName,
+    },
+    /// The policy guarantees nothing.
+    NothingGuaranteed {
+        /// The tenant or group with a guarantee.
+        tenant: TenantName,
+        /// The policy.
+        policy: Policy,
+    },
+    /// Slice and timeout contradict each other.
+    Times,
+    /// No devices, or more than [`DEVICES_MAX`].
+    Devices {
+        /// How many.
+        devices: usize,
+    },
+    /// No partitions, or more than [`PARTITIONS_MAX`].
+    Partitions {
+        /// How many.
+        partitions: usize,
+    },
+    /// Partitions are disjoint sets of compute units, of at least one each.
+    PartitionUnits {
+        /// Compute units asked for.
+        asked: u64,
+        /// Compute units there are.
+        there: u32,
+    },
+    /// Two partitions of a device have one name.
+    PartitionTwice {
+        /// The name.
+        partition: PartitionName,
+    },
+    /// Two groups have one name.
+    GroupTwice {
+        /// The name.
+        group: GroupName,
+    },
+    /// A tenant belongs to a group that does not exist.
+    NoSuchGroup {
+        /// The tenant.
+        tenant: TenantName,
+        /// The group.
+        group: GroupName,
+    },
+    /// A tenant is to run in a partition that no device has.
+    NoSuchPartition {
+        /// The tenant.
+        tenant: TenantName,
+        /// The partition.
+        partition: PartitionName,
+    },
+    /// Devices and partitions cannot change while the broker runs.
+    Layout,
 }
 
 impl fmt::Display for ConfigError {
@@ -259,12 +549,41 @@ impl fmt::Display for ConfigError {
                 f,
                 "with tenant `{tenant}` more device memory is guaranteed than the {device} there are; lower a guarantee"
             ),
-            Self::DeviceTime { tenant: Some(tenant) } => {
-                write!(f, "the device time guaranteed to `{tenant}` or others does not fit with these weights and caps")
+            Self::Guarantee { tenant, holder: Some(holder), guarantee, weight_max } => write!(
+                f,
+                "`{holder}` is guaranteed {guarantee} of device time; that leaves `{tenant}` a weight of at most {weight_max}"
+            ),
+            Self::Guarantee { tenant, holder: None, guarantee, weight_max } => write!(
+                f,
+                "the weight of `{tenant}` is not {guarantee} of the whole: others may weigh {weight_max} in all beside it; \
+                 raise its weight, or guarantee less"
+            ),
+            Self::CapBelowGuarantee { tenant } => {
+                write!(f, "`{tenant}` has a cap below its guarantee of device time; raise one or lower the other")
             }
-            Self::DeviceTime { tenant: None } => {
-                write!(f, "slice and preempt_timeout do not fit together; shorten preempt_timeout")
+            Self::NothingGuaranteed { tenant, policy } => write!(
+                f,
+                "the policy {} guarantees nothing, and `{tenant}` has a guarantee; take it away, or choose another policy",
+                policy.name()
+            ),
+            Self::Times => write!(f, "slice and preempt_timeout do not fit together; shorten preempt_timeout"),
+            Self::Devices { devices } => write!(f, "{devices} devices are not 1 to {DEVICES_MAX}"),
+            Self::Partitions { partitions } => write!(f, "{partitions} partitions are not 1 to {PARTITIONS_MAX}"),
+            Self::PartitionUnits { asked, there } => write!(
+                f,
+                "partitions ask for {asked} compute units of {there}; each needs one at least, and they share none"
+            ),
+            Self::PartitionTwice { partition } => {
+                write!(f, "a device has two partitions called `{partition}`; rename one")
             }
+            Self::GroupTwice { group } => write!(f, "group `{group}` is defined twice; rename or remove one"),
+            Self::NoSuchGroup { tenant, group } => {
+                write!(f, "tenant `{tenant}` belongs to the group `{group}`, which is missing: add it")
+            }
+            Self::NoSuchPartition { tenant, partition } => {
+                write!(f, "tenant `{tenant}` is to run in `{partition}`, and no device has such a partition")
+            }
+            Self::Layout => write!(f, "devices, their memory and partitions change with a restart only"),
         }
     }
 }
@@ -286,7 +605,7 @@ mod tests {
         let red = tenant("red");
         type Change<'a> = &'a dyn Fn(&mut Config);
         let cases: &[(Change<'_>, ConfigError)] = &[
-            (&|c| c.slice = Nanos(1), ConfigError::Slice { slice: Nanos(1) }),
+            (&|c| c.devices[0].slice = Nanos(1), ConfigError::Slice { slice: Nanos(1) }),
             (&|c| c.sessions_max = 0, ConfigError::Sessions { sessions: 0 }),
             (&|c| c.tenants.clear(), ConfigError::NoDefault),
             (&|c| c.tenants.extend([tenant("red"), tenant("red")]), ConfigError::Twice { tenant: red.name }),
@@ -300,7 +619,7 @@ mod tests {
             ),
             (
                 &|c| {
-                    c.device_vram = Bytes(1 << 29);
+                    c.devices[0].vram = Bytes(1 << 29);
                     c.tenants.push(TenantConfig { vram_guarantee: Bytes(1 << 30), ..tenant("red") });
                 },
                 ConfigError::GuaranteesAboveDevice { tenant: red.name, device: Bytes(1 << 29) },

@@ -193,6 +193,17 @@ pub enum Action {
         limits: proto::message::worker::SessionLimits,
         /// Whether it must scrub for others.
         scrub: bool,
+        /// Which of the configured devices it is on.
+        device: u32,
+        /// Which partition of it.
+        partition: u32,
+    },
+    /// Tell a worker that has no lease to use the compute units of another partition of its device from now on.
+    MoveSession {
+        /// The session.
+        session: SessionId,
+        /// Which partition.
+        partition: u32,
     },
     /// Send a worker an order that carries no descriptor. With a `Stop`, also swap its gate's word to stopping if that is
     /// possible, and ring, so that a worker that sleeps between leases notices.

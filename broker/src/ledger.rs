@@ -1,7 +1,8 @@
 //! What is pinned for whom.
 //!
-//! Promise: a charge is entered once, released once, and never takes a tenant over its limit or the device below what is
-//! guaranteed to others. What is used is always the sum of the charges that stand; a debug assertion recomputes it.
+//! Promise: a charge is entered once, released once, and never takes a tenant over its limit or a device below what is
+//! guaranteed to others. Limits and guarantees of device memory are per device, as a program sees one device at a time; what a
+//! tenant pins on the host and its queues count together. What is used is always the sum of the charges that stand; a debug assertion recomputes it.
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
@@ -62,6 +63,8 @@ pub struct Charge {
     pub kind: ChargeKind,
     /// Its size in whole pages.
     pub bytes: Bytes,
+    /// The device whose memory it is in, if it is in a device's.
+    pub device: u32,
 }
 
 /// Why a charge is not entered.
@@ -82,7 +85,11 @@ pub struct Denied {
 pub struct Ledger {
     charges: BTreeMap<(SessionId, ChargeId), Charge>,
     tenants: BTreeMap<TenantName, Usage>,
+    /// How many charges a session has.
     sessions: BTreeMap<SessionId, usize>,
+    /// What tenants use of each device.
+    devices: BTreeMap<(u32, TenantName), Usage>,
+    device_totals: BTreeMap<u32, Usage>,
     all: Usage,
     last: u64,
 }
@@ -92,6 +99,7 @@ impl Ledger {
     pub fn enter(
         &mut self,
         config: &Config,
+        device: u32,
         tenant: TenantName,
         session: SessionId,
         kind: ChargeKind,
@@ -106,25 +114,28 @@ impl Ledger {
             return Err(Denied { code: DenyCode::Objects, asked: 1, limit, used });
         }
         let more = Usage::of(kind, bytes.0);
-        self.check(config, &tenant, more)?;
+        self.check(config, device, &tenant, more)?;
         self.last += 1;
         let id = ChargeId(self.last);
-        self.charges.insert((session, id), Charge { tenant, kind, bytes });
+        self.charges.insert((session, id), Charge { tenant, kind, bytes, device });
         let usage = self.tenants.entry(tenant).or_default();
         *usage = usage.plus(more);
         *self.sessions.entry(session).or_default() += 1;
+        for on in [self.devices.entry((device, tenant)).or_default(), self.device_totals.entry(device).or_default()] {
+            *on = on.plus(more);
+        }
         self.all = self.all.plus(more);
         self.debug_check();
         Ok((id, bytes))
     }
 
-    fn check(&self, config: &Config, tenant: &TenantName, more: Usage) -> Result<(), Denied> {
+    fn check(&self, config: &Config, device: u32, tenant: &TenantName, more: Usage) -> Result<(), Denied> {
         let used = self.usage(tenant);
         // A tenant that was removed while a session of it ends may have nothing more.
         let (vram, host, queues) =
             config.tenant(tenant).map_or((0, 0, 0), |t| (t.vram_limit.0, t.host_limit.0, t.queues));
         for (code, asked, limit, used) in [
-            (DenyCode::Vram, more.vram, vram, used.vram),
+            (DenyCode::Vram, more.vram, vram, self.usage_on(device, tenant).vram),
             (DenyCode::HostMemory, more.host, host, used.host),
             (DenyCode::Queues, u64::from(more.queues), u64::from(queues), u64::from(used.queues)),
         ] {
@@ -139,12 +150,13 @@ impl Ledger {
         let promised: u64 = config
             .tenants
             .iter()
-            .filter(|t| t.name != *tenant)
-            .map(|t| t.vram_guarantee.0.saturating_sub(self.usage(&t.name).vram))
+            .filter(|t| t.vram_guarantee.0 > 0 && t.name != *tenant)
+            .map(|t| t.vram_guarantee.0.saturating_sub(self.usage_on(device, &t.name).vram))
             .sum();
-        let limit = config.device_vram.0.saturating_sub(promised);
-        if self.all.vram.saturating_add(more.vram) > limit {
-            return Err(Denied { code: DenyCode::Vram, asked: more.vram, limit, used: self.all.vram });
+        let vram = config.devices.get(device as usize).map_or(0, |device| device.vram.0);
+        let (limit, used) = (vram.saturating_sub(promised), self.total_on(device).vram);
+        if used.saturating_add(more.vram) > limit {
+            return Err(Denied { code: DenyCode::Vram, asked: more.vram, limit, used });
         }
         Ok(())
     }
@@ -157,6 +169,10 @@ impl Ledger {
             *usage = usage.minus(less);
         }
         self.all = self.all.minus(less);
+        let on = self.devices.get_mut(&(charge.device, charge.tenant)).into_iter();
+        for on in on.chain(self.device_totals.get_mut(&charge.device)) {
+            *on = on.minus(less);
+        }
         if let Some(count) = self.sessions.get_mut(&session) {
             *count -= 1;
             if *count == 0 {
@@ -184,6 +200,16 @@ impl Ledger {
         self.tenants.get(tenant).copied().unwrap_or_default()
     }
 
+    /// Returns what a tenant uses of a device, and on its account.
+    pub fn usage_on(&self, device: u32, tenant: &TenantName) -> Usage {
+        self.devices.get(&(device, *tenant)).copied().unwrap_or_default()
+    }
+
+    /// Returns what everybody uses of a device, and on its account.
+    pub fn total_on(&self, device: u32) -> Usage {
+        self.device_totals.get(&device).copied().unwrap_or_default()
+    }
+
     /// Returns what one session uses.
     pub fn session_usage(&self, session: SessionId) -> Usage {
         self.of_session(session).fold(Usage::default(), |sum, (_, c)| sum.plus(Usage::of(c.kind, c.bytes.0)))
@@ -203,6 +229,7 @@ impl Ledger {
     pub(crate) fn forget(&mut self, tenant: &TenantName) {
         if self.usage(tenant) == Usage::default() {
             self.tenants.remove(tenant);
+            self.devices.retain(|(_, name), _| name != tenant);
         }
     }
 
@@ -212,6 +239,7 @@ impl Ledger {
             self.charges.values().fold(Usage::default(), |sum, c| sum.plus(Usage::of(c.kind, c.bytes.0))),
             self.all
         );
+        debug_assert_eq!(self.devices.values().fold(Usage::default(), |sum, u| sum.plus(*u)), self.all);
         debug_assert_eq!(self.tenants.values().fold(Usage::default(), |sum, u| sum.plus(*u)), self.all);
     }
 }
@@ -242,7 +270,7 @@ mod tests {
         let mut ledger = Ledger::default();
         let s = SessionId(1);
         let denied = |code, asked, limit, used| Err(Denied { code, asked, limit, used });
-        let mut enter = |tenant, kind, bytes| ledger.enter(&config, tenant, s, kind, Bytes(bytes)).map(|(_, b)| b.0);
+        let mut enter = |tenant, kind, bytes| ledger.enter(&config, 0, tenant, s, kind, Bytes(bytes)).map(|(_, b)| b.0);
         assert_eq!(enter(red, ChargeKind::Vram, 0), denied(DenyCode::Size, 0, 1 << 48, 0));
         assert_eq!(enter(red, ChargeKind::Vram, u64::MAX), denied(DenyCode::Size, u64::MAX, 1 << 48, 0));
         assert_eq!(enter(red, ChargeKind::Vram, 40 * PAGE - 1), Ok(40 * PAGE));
@@ -258,11 +286,27 @@ mod tests {
     }
 
     #[test]
+    fn devices_have_memory_of_their_own_and_the_host_has_one() {
+        let (mut config, red, _) = world();
+        config.devices.push(crate::config::DeviceConfig::whole(Bytes(100 * PAGE)));
+        let mut ledger = Ledger::default();
+        let s = SessionId(1);
+        let mut enter = |device, kind, pages| ledger.enter(&config, device, red, s, kind, Bytes(pages * PAGE)).is_ok();
+        assert!(enter(0, ChargeKind::Vram, 50) && enter(1, ChargeKind::Vram, 50), "each device has a limit");
+        assert!(!enter(0, ChargeKind::Vram, 1) && !enter(1, ChargeKind::Vram, 1), "and what is kept for others");
+        assert!(enter(0, ChargeKind::Host, 6) && !enter(1, ChargeKind::Host, 6), "the host is one");
+        assert!(!enter(7, ChargeKind::Vram, 1), "a device that is not there has nothing");
+        assert_eq!((ledger.usage(&red).vram, ledger.usage_on(1, &red).vram), (100 * PAGE, 50 * PAGE));
+        ledger.release_session(s);
+        assert_eq!(ledger.total_on(1), Usage::default());
+    }
+
+    #[test]
     fn a_charge_is_released_once() {
         let (config, red, _) = world();
         let mut ledger = Ledger::default();
         let (a, b) = (SessionId(1), SessionId(2));
-        let (id, _) = ledger.enter(&config, red, a, ChargeKind::Vram, Bytes(PAGE)).unwrap();
+        let (id, _) = ledger.enter(&config, 0, red, a, ChargeKind::Vram, Bytes(PAGE)).unwrap();
         assert_eq!(ledger.release(b, id), None, "another session's charge");
         assert!(ledger.release(a, id).is_some());
         assert_eq!(ledger.release(a, id), None);
@@ -274,7 +318,7 @@ mod tests {
         let (config, red, _) = world();
         let mut ledger = Ledger::default();
         for s in [1, 2, 1, 1] {
-            ledger.enter(&config, red, SessionId(s), ChargeKind::Vram, Bytes(PAGE)).unwrap();
+            ledger.enter(&config, 0, red, SessionId(s), ChargeKind::Vram, Bytes(PAGE)).unwrap();
         }
         assert_eq!((ledger.session_usage(SessionId(1)).vram, ledger.usage(&red).vram), (3 * PAGE, 4 * PAGE));
         assert_eq!(ledger.release_session(SessionId(1)), (3, Bytes(3 * PAGE)));

@@ -27,7 +27,9 @@
 //! | [`admission`] | which tenant a connection is |
 //! | [`ledger`] | what is pinned for whom |
 //! | `machine` | the state machine: dispatch, sessions, charges |
-//! | `lease` | who has the device, and how it is taken away |
+//! | `lessor` | one partition: its scheduler, and who is in it |
+//! | `lease` | who has a partition, and how it is taken away |
+//! | `place` | which partition of which device a session runs in |
 //! | [`admin`] | what administrators ask and change |
 
 #![no_std]
@@ -41,11 +43,19 @@ pub mod config;
 pub mod contract;
 mod lease;
 pub mod ledger;
+mod lessor;
 mod machine;
+mod place;
 
-pub use admin::{AdminCommand, AdminError, AdminReply, SessionStatus, Status, TenantChange, TenantStatus};
+pub use admin::{
+    AdminCommand, AdminError, AdminReply, DeviceChange, DeviceStatus, PartitionStatus, SessionStatus, Status,
+    TenantChange, TenantStatus,
+};
 pub use admission::Peer;
-pub use config::{Config, ConfigError, MatchRule, TenantConfig, Unknown};
+pub use config::{
+    Adaptive, Config, ConfigError, DeviceConfig, GroupConfig, GroupName, MatchRule, PartitionConfig, PartitionName,
+    Placement, TenantConfig, Unknown,
+};
 pub use contract::{Action, AdminToken, ConnectionId, Event, GateView, Input, SwitchParts};
 pub use lease::{SLICE_GRACE, STOP_CLAIM_MAX};
 pub use ledger::{Denied, Ledger, Usage};
@@ -54,5 +64,5 @@ pub use machine::{Broker, Phase};
 /// Most actions one input can cause: a few for every session (a shutdown stops them all, each with an order and an event) and
 /// some for itself. A shell that drains the queue after each input never sees more.
 pub const fn actions_per_input_max(sessions: usize) -> usize {
-    16 + 6 * sessions
+    16 + 8 * sessions
 }

@@ -18,10 +18,11 @@ use proto::{Bytes, ChargeId, Instant, LeaseGeneration, Nanos, RequestId, Session
 use sched::NodeId;
 
 use crate::admission::{Peer, tenant_of};
-use crate::config::{Config, ConfigError};
+use crate::config::{Config, ConfigError, TenantConfig};
 use crate::contract::{Action, ConnectionId, Event, GateView, Input};
-use crate::lease::Lessor;
 use crate::ledger::{Denied, Ledger};
+use crate::lessor::Lessor;
+use crate::place::places;
 
 /// Where a session is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,7 +48,13 @@ pub(crate) enum By {
 
 pub(crate) struct Session {
     pub(crate) tenant: TenantName,
+    /// Its partition, by its place among those of all devices.
+    pub(crate) place: usize,
+    /// Its node there, and that of its tenant above it.
     pub(crate) node: NodeId,
+    pub(crate) tenant_node: NodeId,
+    /// Where it goes when it gives the device back.
+    pub(crate) moves_to: Option<usize>,
     pub(crate) peer: Peer,
     pub(crate) command: Text<{ COMMAND_NAME_MAX }>,
     pub(crate) worker_pid: u32,
@@ -70,21 +77,26 @@ pub(crate) struct Session {
     pub(crate) occupancy: Nanos,
 }
 
+#[derive(Default)]
 pub(crate) struct Tenant {
-    pub(crate) node: NodeId,
+    /// As configured.
+    pub(crate) max_dispatch: Nanos,
     pub(crate) paused: bool,
     pub(crate) sessions: u32,
     /// No longer in the configuration; goes with its last session.
     pub(crate) removed: bool,
 }
 
-/// The broker of one device with one partition.
+/// The broker of some devices.
 pub struct Broker {
     pub(crate) config: Config,
     pub(crate) ledger: Ledger,
     pub(crate) sessions: BTreeMap<SessionId, Session>,
     pub(crate) tenants: BTreeMap<TenantName, Tenant>,
-    pub(crate) lessor: Lessor,
+    /// One for every partition of every device.
+    pub(crate) lessors: Vec<Lessor>,
+    /// Places where something may have changed that decides who has the device.
+    pub(crate) touched: Vec<usize>,
     /// At most [`actions_per_input_max`](crate::actions_per_input_max) per input that was not drained.
     actions: VecDeque<Action>,
     /// Deadlines of sessions, earliest first.
@@ -99,18 +111,18 @@ impl Broker {
     /// Returns a broker without sessions.
     pub fn new(config: Config, now: Instant) -> Result<Self, ConfigError> {
         config.check()?;
-        let mut lessor = Lessor::new(&config, now)?;
-        let mut tenants = BTreeMap::new();
-        for tenant in &config.tenants {
-            let node = lessor.join_tenant(tenant, now)?;
-            tenants.insert(tenant.name, Tenant { node, paused: false, sessions: 0, removed: false });
-        }
+        let lessors: Result<Vec<Lessor>, ConfigError> =
+            places(&config).map(|(device, partition)| Lessor::new(&config, device, partition, now)).collect();
+        let lessors = lessors?;
+        let tenant = |t: &TenantConfig| (t.name, Tenant { max_dispatch: t.max_dispatch, ..Tenant::default() });
+        let tenants = config.tenants.iter().map(tenant).collect();
         Ok(Self {
             config,
             ledger: Ledger::default(),
             sessions: BTreeMap::new(),
             tenants,
-            lessor,
+            lessors,
+            touched: Vec::new(),
             actions: VecDeque::new(),
             deadlines: BTreeSet::new(),
             last_session: 0,
@@ -124,6 +136,8 @@ impl Broker {
     pub fn handle(&mut self, now: Instant, input: Input) {
         self.now = self.now.max(now);
         let now = self.now;
+        let all = matches!(input, Input::Timer | Input::Admin { .. });
+        self.touched.clear();
         match input {
             Input::Hello { connection, peer, hello } => self.handle_hello(now, connection, peer, hello),
             Input::TenantDied { session } => self.end(now, session, EndReason::TenantDied, By::Killing),
@@ -152,7 +166,13 @@ impl Broker {
                 self.act(Action::Reply { token, reply });
             }
         }
-        self.advance(now);
+        if all {
+            (0..self.lessors.len()).for_each(|at| self.advance(now, at));
+        } else {
+            let mut touched = core::mem::take(&mut self.touched);
+            touched.drain(..).for_each(|at| self.advance(now, at));
+            self.touched = touched;
+        }
     }
 
     /// Returns the next thing to do.
@@ -163,7 +183,7 @@ impl Broker {
     /// Returns when to send [`Input::Timer`], if nothing else happens before.
     pub fn poll_timeout(&self) -> Option<Instant> {
         let session = self.deadlines.first().map(|(at, _)| *at);
-        session.into_iter().chain(self.lessor.timeout()).min()
+        session.into_iter().chain(self.lessors.iter().filter_map(Lessor::timeout)).min()
     }
 
     /// Returns the configuration in force, with all live changes.
@@ -230,12 +250,16 @@ impl Broker {
             Violation::Version { .. } => RefuseCode::Version,
             _ => RefuseCode::Malformed,
         })?;
-        if hello.device != 0 {
+        let device = match hello.device {
+            proto::limits::ANY_DEVICE => None,
+            index => Some(usize::try_from(index).unwrap_or(usize::MAX)),
+        };
+        if device.is_some_and(|device| device >= self.config.devices.len()) {
             return Err(RefuseCode::NoDevice);
         }
         let config = tenant_of(&self.config, peer, hello.tenant.as_ref())?;
-        let (name, limit) = (config.name, config.sessions);
-        let tenant = self.tenants.get_mut(&name).ok_or(RefuseCode::UnknownUser)?;
+        let (name, limit, config) = (config.name, config.sessions, config.clone());
+        let tenant = self.tenants.get(&name).ok_or(RefuseCode::UnknownUser)?;
         if tenant.paused {
             return Err(RefuseCode::Paused);
         }
@@ -245,17 +269,26 @@ impl Broker {
         if self.sessions.len() >= self.config.sessions_max as usize {
             return Err(RefuseCode::BrokerFull);
         }
+        let place = self.choose_place(&config, device).ok_or(RefuseCode::NoDevice)?;
+        let lessor = &mut self.lessors[place];
+        let tenant_node = lessor.ensure_tenant(&config, now).map_err(|_| RefuseCode::BrokerFull)?;
         self.last_session += 1;
         let session = SessionId(self.last_session);
-        let node = self.lessor.join_session(tenant.node, session, now).ok_or(RefuseCode::BrokerFull)?;
-        tenant.sessions += 1;
+        let node = lessor.join_session(tenant_node, session, now).ok_or(RefuseCode::BrokerFull)?;
+        let (device, partition) = (lessor.device as u32, lessor.partition as u32);
+        if let Some(tenant) = self.tenants.get_mut(&name) {
+            tenant.sessions += 1;
+        }
         let deadline = now.after(self.config.start_timeout);
         self.deadlines.insert((deadline, session));
         self.sessions.insert(
             session,
             Session {
                 tenant: name,
+                place,
                 node,
+                tenant_node,
+                moves_to: None,
                 peer: peer.clone(),
                 command: hello.command,
                 worker_pid: 0,
@@ -273,8 +306,8 @@ impl Broker {
             },
         );
         let (limits, scrub) = (self.limits_of(&name), self.config.scrub);
-        self.act(Action::SpawnWorker { session, connection, tenant: name, limits, scrub });
-        self.act(Action::Order { session, request: RequestId::EVENT, order: self.usage_order(&name) });
+        self.act(Action::SpawnWorker { session, connection, tenant: name, limits, scrub, device, partition });
+        self.act(Action::Order { session, request: RequestId::EVENT, order: self.usage_order(device, &name) });
         Ok((session, name))
     }
 
@@ -346,7 +379,8 @@ impl Broker {
         let entered = if s.phase == Phase::Ending {
             Err(Denied { code: DenyCode::Ending, asked: wanted.bytes.0, limit: 0, used: 0 })
         } else {
-            self.ledger.enter(&self.config, tenant, session, wanted.kind, wanted.bytes)
+            let device = self.lessors[s.place].device as u32;
+            self.ledger.enter(&self.config, device, tenant, session, wanted.kind, wanted.bytes)
         };
         match entered {
             Ok((charge, bytes)) => {
@@ -390,16 +424,24 @@ impl Broker {
         }
     }
 
-    fn usage_order(&self, tenant: &TenantName) -> WorkerOrder {
-        let usage = self.ledger.usage(tenant);
-        UsageChanged { vram_used: Bytes(usage.vram), host_used: Bytes(usage.host), queues_used: usage.queues }.into()
+    /// What a tenant uses, as a session on this device is to know it.
+    fn usage_order(&self, device: u32, tenant: &TenantName) -> WorkerOrder {
+        let (usage, vram) = (self.ledger.usage(tenant), self.ledger.usage_on(device, tenant).vram);
+        UsageChanged { vram_used: Bytes(vram), host_used: Bytes(usage.host), queues_used: usage.queues }.into()
     }
 
     /// Tells the other sessions of a tenant what it uses now. The session that caused the change knows.
     fn tell_usage(&mut self, tenant: &TenantName, but: SessionId) {
         if self.tenants.get(tenant).is_some_and(|t| t.sessions > 1) {
-            let order = self.usage_order(tenant);
-            self.order_all(tenant, Some(but), &order);
+            let told = |(id, s): (&SessionId, &Session)| {
+                let wanted = s.tenant == *tenant && s.phase != Phase::Ending && *id != but;
+                wanted.then_some((*id, self.lessors[s.place].device as u32))
+            };
+            let told: Vec<(SessionId, u32)> = self.sessions.iter().filter_map(told).collect();
+            for (session, device) in told {
+                let order = self.usage_order(device, tenant);
+                self.act(Action::Order { session, request: RequestId::EVENT, order });
+            }
         }
     }
 
@@ -461,9 +503,9 @@ impl Broker {
             self.stale += 1;
             return;
         };
-        let (tenant, node, told) = (s.tenant, s.node, s.told);
+        let (tenant, told) = (s.tenant, s.told);
         let reason = s.ending.unwrap_or(otherwise);
-        self.lessor_session_gone(now, session, node, view);
+        self.lessor_session_gone(now, session, view);
         self.sessions.remove(&session);
         let (charges_reclaimed, bytes_reclaimed) = self.ledger.release_session(session);
         debug_assert!(self.ledger.of_session(session).next().is_none(), "a session that is gone has no charges");
@@ -483,8 +525,8 @@ impl Broker {
 
     /// Forgets a tenant that has no sessions and is not in the configuration.
     pub(crate) fn drop_tenant(&mut self, tenant: &TenantName) {
-        if let Some(gone) = self.tenants.remove(tenant) {
-            self.lessor.leave_tenant(gone.node);
+        if self.tenants.remove(tenant).is_some() {
+            self.lessors.iter_mut().for_each(|lessor| lessor.forget_tenant(tenant));
             self.ledger.forget(tenant);
         }
     }
@@ -511,6 +553,9 @@ impl Broker {
             self.emit(Event::WorkerKilled { session, reason });
             self.end(now, session, reason, By::Killing);
         }
-        self.lease_timer(now);
+        for at in 0..self.lessors.len() {
+            self.lessors[at].note_timer(now);
+            self.lease_timer(now, at);
+        }
     }
 }

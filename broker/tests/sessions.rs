@@ -175,7 +175,7 @@ fn dying_while_parked_is_free_too() {
     });
     assert_eq!(occupancy, Some(Nanos(2 * MS)));
     let Ok(AdminReply::Status(status)) = w.admin(AdminCommand::Status) else { panic!("no status") };
-    assert_eq!((status.totals.occupancy.0, status.totals.idle.0), (2 * MS, 998 * MS));
+    assert_eq!((status.totals().occupancy.0, status.totals().idle.0), (2 * MS, 998 * MS));
     w.shut_down();
 }
 

@@ -72,5 +72,8 @@ pub const ISA_NAME_MAX: usize = 64;
 /// Compute units a mask can name. 304 (MI300X) is the most AMD has shipped in one device so far.
 pub const CU_MASK_BITS: u32 = 512;
 
+/// In a `Hello`: any device, chosen by the broker.
+pub const ANY_DEVICE: u32 = u32::MAX;
+
 const _: () = assert!(RING_SLOTS_MIN.is_power_of_two() && RING_SLOTS_MAX.is_power_of_two());
 const _: () = assert!(RING_SLOTS_MIN as u64 * 64 == PAGE_BYTES);

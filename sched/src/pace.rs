@@ -101,6 +101,12 @@ impl Pacer {
         }
     }
 
+    /// Returns what was asked for.
+    #[must_use]
+    pub fn targets(&self) -> Targets {
+        self.targets
+    }
+
     /// Returns the slice in force.
     #[must_use]
     pub fn slice(&self) -> Nanos {

@@ -12,7 +12,7 @@ pub enum ChargeKind {
     Occupancy,
     /// The device was being made ready for it. Charged to the one who comes: who wants tiny turns pays for its switching.
     SwitchIn,
-    /// What it left behind was being erased. Charged to the one who goes.
+    /// What the one before it left behind was being erased. The broker charges it to the one who comes, whose worker does it.
     Scrub,
     /// The device was being recovered from what it did: a kill, a reset, a fault.
     Recovery,

@@ -101,6 +101,8 @@ impl Books {
     /// Takes note of an action before it is carried out.
     pub(crate) fn note_action(&mut self, action: &Action, broker: &Broker) -> Result<(), Broken> {
         match action {
+            // Where a session runs costs nobody anything.
+            Action::MoveSession { .. } => Ok(()),
             Action::SpawnWorker { session, tenant, .. } => self.begin(*session, *tenant),
             Action::CreateMemory { session, request, charge, bytes } => {
                 self.enter(*session, *request, *charge, bytes.0, broker)
@@ -192,7 +194,10 @@ impl Books {
             (more.0 > 0 && used.0 > limit.vram_limit.0, "device memory"),
             (more.1 > 0 && used.1 > limit.host_limit.0, "host memory"),
             (more.2 > 0 && used.2 > u64::from(limit.queues), "queues"),
-            (self.all.0 > broker.config().device_vram.0, "more device memory than there is"),
+            (
+                self.all.0 > broker.config().devices.iter().map(|d| d.vram.0).sum::<u64>(),
+                "more device memory than there is",
+            ),
         ];
         over.iter().find(|(over, _)| *over).map_or(Ok(()), |(_, what)| Err(Broken::OverLimit(tenant, what)))
     }

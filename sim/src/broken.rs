@@ -10,6 +10,8 @@ use proto::{ChargeId, SessionId, TenantName};
 pub enum Broken {
     /// Two workers hold the device.
     TwoHolders(SessionId, SessionId),
+    /// A session was moved while it had the device.
+    MovedWhileHolding(SessionId),
     /// The device went to another tenant with what the last one left in it.
     Residue {
         /// Whose leftovers.
@@ -124,6 +126,7 @@ fn ms(ns: u64) -> f64 {
 impl fmt::Display for Broken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::MovedWhileHolding(a) => write!(f, "{a} was told of another partition while it had the device"),
             Self::TwoHolders(a, b) => write!(f, "{a} and {b} hold the device at the same time"),
             Self::Residue { of, seen_by } => write!(f, "`{seen_by}` could see what `{of}` left in the device"),
             Self::Gone(session, action) => write!(f, "{session} is gone or never was, but is named by {action}"),

@@ -50,6 +50,7 @@ pub use report::Report;
 pub use scenario::Scenario;
 
 use line::{Honest, Line};
+use trace::Voice;
 use world::World;
 
 /// A run that is over, or that stopped where a promise was broken.
@@ -75,17 +76,22 @@ impl Run {
 
 /// Plays a scenario.
 pub fn run(scenario: &Scenario) -> Run {
-    run_on(scenario, &mut Honest, false)
+    run_on(scenario, &mut Honest, Voice::Hashed)
+}
+
+/// Plays a scenario without hashing what is said, for large ones.
+pub fn run_fast(scenario: &Scenario) -> Run {
+    run_on(scenario, &mut Honest, Voice::Counted)
 }
 
 /// Plays a scenario and prints everything the world and the broker say to each other.
 pub fn run_aloud(scenario: &Scenario) -> Run {
-    run_on(scenario, &mut Honest, true)
+    run_on(scenario, &mut Honest, Voice::Aloud)
 }
 
 /// Plays a scenario over a line that need not be honest.
-pub fn run_on(scenario: &Scenario, line: &mut dyn Line, print: bool) -> Run {
-    let (result, report) = World::new(scenario, line, print).play();
+pub fn run_on(scenario: &Scenario, line: &mut dyn Line, voice: Voice) -> Run {
+    let (result, report) = World::new(scenario, line, voice).play();
     Run { report, broken: result.err() }
 }
 

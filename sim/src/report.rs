@@ -144,16 +144,19 @@ pub struct Report {
 impl Report {
     pub(crate) fn new(
         scenario: &Scenario,
-        meter: &Meter,
+        meters: &[Meter],
         books: &Books,
         status: Option<&Status>,
         mut tallies: BTreeMap<TenantName, Tally>,
         switches: Histogram,
         trace: &Trace,
     ) -> Self {
-        let window = meter.window_total;
+        // Shares mean something where all share one partition.
+        let single = meters.len() == 1;
+        let window = if single { meters[0].window_total } else { 0 };
         let share = |part: u128| part.checked_div(u128::from(window)).unwrap_or(0) as u64;
-        let tenants = meter.tenants.iter().map(|account| {
+        let tenants = meters[0].tenants.iter().enumerate().map(|(at, account)| {
+            let everywhere = || meters.iter().filter_map(|meter| meter.tenants.get(at));
             let tally = tallies.remove(&account.name).unwrap_or_default();
             let answers = books.answers.get(&account.name).copied().unwrap_or_default();
             TenantReport {
@@ -161,11 +164,11 @@ impl Report {
                 weight: account.weight,
                 entitled: (account.window_due > 0 && window >= scenario.span.0 / 2).then(|| share(account.window_due)),
                 got: share(u128::from(account.window_had) * 1_000_000),
-                had: Nanos(account.had),
+                had: Nanos(everywhere().map(|account| account.had).sum()),
                 work: tally.work,
                 submitted: tally.submitted,
                 completed: tally.completed,
-                leases: account.leases,
+                leases: everywhere().map(|account| account.leases).sum(),
                 waits: tally.waits,
                 latencies: tally.latencies,
                 charges: (answers.granted, answers.denied),
@@ -180,7 +183,7 @@ impl Report {
             tenants: tenants.collect(),
             sessions: books.admitted(),
             switches,
-            totals: status.map_or_else(sched::Totals::default, |s| s.totals),
+            totals: status.map_or_else(sched::Totals::default, Status::totals),
             stale: status.map_or(0, |s| s.stale),
             window: Nanos(window),
         }
@@ -280,9 +283,10 @@ impl fmt::Display for Report {
         let part = |n: sched::Nanos| n.0 as f64 / wall;
         writeln!(
             f,
-            "device time   tenants {:.2} %, switches {:.2} %, recovery {:.2} %, idle {:.2} %",
+            "device time   tenants {:.2} %, switches {:.2} %, scrubbing {:.2} %, recovery {:.2} %, idle {:.2} %",
             part(self.totals.occupancy),
             part(self.totals.switch_in),
+            part(self.totals.scrub),
             part(self.totals.recovery),
             part(self.totals.idle)
         )?;

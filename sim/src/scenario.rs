@@ -223,6 +223,6 @@ impl Scenario {
 
     /// Returns the longest single occupancy, *L* of [`sched::bounds`]: what the broker computes from its configuration.
     pub fn occupancy_max(&self) -> u64 {
-        self.config.slice.0 + 2 * self.config.preempt_timeout.0
+        self.config.occupancy_max(0).0
     }
 }

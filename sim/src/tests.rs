@@ -10,6 +10,7 @@ use sched::Weight;
 
 use crate::broken::Broken;
 use crate::line::Line;
+use crate::trace::Voice;
 use crate::{Scenario, worlds};
 
 fn world(name: &str, seed: u64) -> Scenario {
@@ -37,7 +38,7 @@ fn a_seed_is_a_run() {
 
 #[test]
 fn a_failure_says_how_to_see_it_again() {
-    let run = crate::run_on(&world("calm", 3), &mut NeverScrubs, false);
+    let run = crate::run_on(&world("calm", 3), &mut NeverScrubs, Voice::Hashed);
     let failure = run.failure().expect("it fails");
     assert!(failure.starts_with("FAILED sim seed=3 world=calm: "), "{failure}");
     assert!(failure.ends_with("(rerun: cargo run -p wavegate-sim -- --seed 3 --world calm)"), "{failure}");
@@ -47,7 +48,7 @@ fn a_failure_says_how_to_see_it_again() {
 #[track_caller]
 fn breaks<L: Line>(name: &str, mut line: impl FnMut() -> L, expected: impl Fn(&Broken) -> bool) {
     for seed in 1..4 {
-        let run = crate::run_on(&world(name, seed), &mut line(), false);
+        let run = crate::run_on(&world(name, seed), &mut line(), Voice::Hashed);
         assert!(run.broken.as_ref().is_some_and(&expected), "{name}, seed {seed}: {:?}", run.broken);
     }
 }
@@ -155,7 +156,7 @@ fn a_tenant_that_starves_is_seen() {
     for seed in 1..4 {
         let mut scenario = world("calm", seed);
         alone(&mut scenario);
-        let broken = crate::run_on(&scenario, &mut Deaf(SessionId(1)), false).broken;
+        let broken = crate::run_on(&scenario, &mut Deaf(SessionId(1)), Voice::Hashed).broken;
         assert!(matches!(broken, Some(Broken::Starved { .. } | Broken::Apart { .. })), "seed {seed}: {broken:?}");
     }
 }
@@ -211,7 +212,7 @@ struct LosesTime;
 impl Line for LosesTime {
     fn action(&mut self, mut action: Action) -> Vec<Action> {
         if let Action::Reply { reply: Ok(broker::AdminReply::Status(status)), .. } = &mut action {
-            status.totals.occupancy.0 -= 1;
+            status.devices[0].partitions[0].totals.occupancy.0 -= 1;
         }
         vec![action]
     }

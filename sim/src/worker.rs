@@ -58,6 +58,8 @@ pub(crate) struct Looked {
 pub(crate) struct Worker {
     pub(crate) program: usize,
     pub(crate) tenant: TenantName,
+    /// Its partition, by its place among those of all devices.
+    pub(crate) place: usize,
     pub(crate) word: GateWord,
     pub(crate) report: GateView,
     /// The gate's request, as stored.
@@ -106,6 +108,7 @@ impl Worker {
         Self {
             program,
             tenant,
+            place: 0,
             word: GateWord::NEW,
             report: GateView::new(GateWord::NEW),
             request: 0,

@@ -14,6 +14,7 @@ use std::collections::BTreeMap;
 
 use broker::{AdminCommand, AdminToken, Broker, ConnectionId, Event, Input, Peer, Status};
 use proto::gate::Scrub;
+use proto::limits::ANY_DEVICE;
 use proto::message::opening::Hello;
 use proto::message::worker::{Backing, ChargeKind, ChargeRequest};
 use proto::message::{EndReason, WorkerOrder, WorkerReport};
@@ -28,7 +29,7 @@ use crate::meter::{Meter, Stand};
 use crate::random::{Random, Span};
 use crate::report::{Report, Tally};
 use crate::scenario::{Appetite, Chore, End, Habit, Scenario, Vice};
-use crate::trace::Trace;
+use crate::trace::{Trace, Voice};
 use crate::worker::Worker;
 
 /// How many things may happen at one instant before something must be wrong.
@@ -88,24 +89,33 @@ pub(crate) struct World<'a> {
     connected: u64,
     timer: (u64, Option<Instant>),
     books: Books,
-    meter: Meter,
+    /// One for every partition of every device.
+    meters: Vec<Meter>,
+    /// The place of the first partition of each device.
+    places: Vec<usize>,
     trace: Trace,
     tallies: BTreeMap<TenantName, Tally>,
     switches: crate::report::Histogram,
     /// Who ran last on the device.
-    residue: Option<TenantName>,
+    residue: Vec<Option<TenantName>>,
     status: Option<Status>,
     shutting_down: bool,
     removals: bool,
 }
 
 impl<'a> World<'a> {
-    pub(crate) fn new(scenario: &'a Scenario, line: &'a mut dyn Line, print: bool) -> Self {
+    pub(crate) fn new(scenario: &'a Scenario, line: &'a mut dyn Line, voice: Voice) -> Self {
         let began = Instant(1_000_000);
         let config = line.config(scenario.config.clone());
         // PANIC: the recipes make configurations that pass the broker's check; a test runs them all.
         let broker = Broker::new(config, began).expect("a recipe makes a good configuration");
-        let meter = Meter::new(scenario.occupancy_max(), scenario.config.slice.0, scenario.delays.slack());
+        let (mut meters, mut places) = (Vec::new(), Vec::new());
+        for (at, device) in scenario.config.devices.iter().enumerate() {
+            places.push(meters.len());
+            let longest = scenario.config.occupancy_max(at).0;
+            let meter = || Meter::new(longest, device.policy, device.slice.0, scenario.delays.slack());
+            meters.extend(device.partitions.iter().map(|_| meter()));
+        }
         let stream = |i| Random::stream(scenario.seed, i);
         let player = |i| Player { random: stream(1_000 + i), session: None };
         let mut world = Self {
@@ -122,11 +132,12 @@ impl<'a> World<'a> {
             connected: 0,
             timer: (0, None),
             books: Books::default(),
-            meter,
-            trace: Trace::new(print),
+            residue: vec![None; meters.len()],
+            meters,
+            places,
+            trace: Trace::new(voice),
             tallies: BTreeMap::new(),
             switches: crate::report::Histogram::default(),
-            residue: None,
             status: None,
             shutting_down: false,
             removals: false,
@@ -145,7 +156,12 @@ impl<'a> World<'a> {
         let programs = &self.scenario.programs;
         let dishonest = |vice| !matches!(vice, Vice::None | Vice::Sticks { .. } | Vice::Dawdles(_) | Vice::Overruns);
         let honest = |name: &TenantName| !programs.iter().any(|p| p.tenant == *name && dishonest(p.vice));
-        self.meter.configure(self.now, config, honest);
+        for at in 0..self.places.len() {
+            let partitions = config.devices[at].partitions.len();
+            for meter in &mut self.meters[self.places[at]..self.places[at] + partitions] {
+                meter.configure(self.now, config, config.devices[at].policy, honest);
+            }
+        }
     }
 
     /// Plays the scenario to its end and shuts everything down.
@@ -157,25 +173,26 @@ impl<'a> World<'a> {
 
     fn play_all(&mut self) -> Result<(), Broken> {
         self.run_until(self.began.after(self.scenario.span))?;
-        self.meter.close_window(self.now);
+        self.meters.iter_mut().for_each(|meter| meter.close_window(self.now));
         self.look_at_status()?;
         if let Some(error_max) = self.scenario.share_error_max {
-            self.meter.check_shares(error_max)?;
+            self.meters.iter().try_for_each(|meter| meter.check_shares(error_max))?;
         }
         self.shutting_down = true;
         self.books.cause_all(EndReason::Shutdown, None);
         self.tell(Input::Admin { token: AdminToken(0), command: AdminCommand::Shutdown })?;
         self.run_until(self.now.after(SHUTDOWN_MAX))?;
-        let wall_had = self.meter.stopped_at;
+        let wall_had: u64 = self.meters.iter().map(|meter| meter.stopped_at.since(self.began).0).sum();
         self.books.close(&self.broker)?;
         if !self.workers.is_empty() {
             return Err(Broken::LeftBehind("a worker"));
         }
         self.look_at_status()?;
         self.check_charges()?;
-        let booked = self.status.as_ref().map_or(0, |s| s.totals.wall().0);
-        let least = wall_had.since(self.began).0.saturating_sub(self.scenario.delays.slack());
-        let most = self.now.since(self.began).0;
+        let booked = self.status.as_ref().map_or(0, |s| s.totals().wall().0);
+        let places = self.meters.len() as u64;
+        let least = wall_had.saturating_sub(self.scenario.delays.slack() * places);
+        let most = self.now.since(self.began).0 * places;
         if booked < least || booked > most {
             return Err(Broken::Wall { booked, expected: if booked < least { least } else { most } });
         }
@@ -232,14 +249,14 @@ impl<'a> World<'a> {
         let connection = ConnectionId(self.connected);
         self.connections.insert(connection, program);
         let mut peer = Peer { pid: 100 + program as u32, uid: p.uid, gid: p.uid, cgroup: "/".into() };
-        let mut hello = Ok(Hello { tenant: Some(p.tenant), command: Text::truncated("program"), device: 0 });
+        let mut hello = Ok(Hello { tenant: Some(p.tenant), command: Text::truncated("program"), device: ANY_DEVICE });
         if let Vice::Knocks(every) = p.vice {
             let random = &mut self.players[program].random;
             match random.below(4) {
                 0 => hello = Err(Violation::Version { theirs: random.below(9) as u16 }),
                 1 => hello = Err(Violation::DescriptorsTruncated),
                 2 => peer.uid = 1_000_000,
-                _ => hello = hello.map(|hello| Hello { device: 7, ..hello }),
+                _ => hello = hello.map(|hello| Hello { device: 77, ..hello }),
             }
             let again = self.players[program].random.within(every);
             self.agenda.enter(self.now.after(again), Happening::Connect(program));
@@ -405,14 +422,18 @@ impl<'a> World<'a> {
         self.tell(Input::Admin { token: AdminToken(number as u64 + 1), command })?;
         match done {
             AdminCommand::TenantPause(name) if self.broker.config().tenant(&name).is_some() => {
-                self.meter.pause(self.now, &name, true);
+                self.meters.iter_mut().for_each(|meter| meter.pause(self.now, &name, true));
             }
-            AdminCommand::TenantResume(name) => self.meter.pause(self.now, &name, false),
+            AdminCommand::TenantResume(name) => {
+                self.meters.iter_mut().for_each(|meter| meter.pause(self.now, &name, false));
+            }
             AdminCommand::TenantRemove(name) if self.broker.config().tenant(&name).is_none() => {
-                self.meter.pause(self.now, &name, true);
-                self.meter.removed(&name);
+                for meter in &mut self.meters {
+                    meter.pause(self.now, &name, true);
+                    meter.removed(&name);
+                }
             }
-            AdminCommand::Reload(_) | AdminCommand::TenantSet(..) => {
+            AdminCommand::Reload(_) | AdminCommand::TenantSet(..) | AdminCommand::DeviceSet(..) => {
                 let config = self.broker.config().clone();
                 self.learn_config(&config);
             }
@@ -429,13 +450,14 @@ impl<'a> World<'a> {
     fn look_at_status(&mut self) -> Result<(), Broken> {
         self.status()?;
         let Some(status) = self.status.clone() else { return Ok(()) };
-        let booked = status.totals.wall().0;
+        let booked = status.totals().wall().0;
         let charged: u64 = status.tenants.iter().map(|t| t.charged.0).sum();
-        if !self.removals && charged + status.totals.idle.0 != booked {
-            return Err(Broken::Wall { booked, expected: charged + status.totals.idle.0 });
+        if !self.removals && charged + status.totals().idle.0 != booked {
+            return Err(Broken::Wall { booked, expected: charged + status.totals().idle.0 });
         }
-        if booked > self.now.since(self.began).0 {
-            return Err(Broken::Wall { booked, expected: self.now.since(self.began).0 });
+        let most = self.now.since(self.began).0 * self.meters.len() as u64;
+        if booked > most {
+            return Err(Broken::Wall { booked, expected: most });
         }
         Ok(())
     }
@@ -445,7 +467,7 @@ impl<'a> World<'a> {
     fn check_charges(&self) -> Result<(), Broken> {
         let tenants = self.status.iter().flat_map(|status| &status.tenants).filter(|_| !self.removals);
         for tenant in tenants {
-            self.meter.check_charged(self.now, &tenant.config.name, tenant.charged)?;
+            crate::meter::check_charged(&self.meters, self.now, &tenant.config.name, tenant.charged)?;
         }
         Ok(())
     }
@@ -508,7 +530,7 @@ impl<'a> World<'a> {
     /// A worker has scrubbed if it was told to, and runs: whatever was in the device before, it could see now.
     fn started(&mut self, session: SessionId) -> Result<(), Broken> {
         let worker = &self.workers[&session];
-        let of = self.residue.replace(worker.tenant).filter(|&of| of != worker.tenant);
+        let of = self.residue[worker.place].replace(worker.tenant).filter(|&of| of != worker.tenant);
         let clean = worker.scrub.includes(Scrub::LDS) && worker.scrub.includes(Scrub::REGISTERS);
         match of.filter(|_| !clean && self.scenario.config.scrub) {
             Some(of) => Err(Broken::Residue { of, seen_by: worker.tenant }),
@@ -533,14 +555,35 @@ impl<'a> World<'a> {
     /// Tells the meter where a session stands.
     fn note(&mut self, session: SessionId) -> Result<(), Broken> {
         let Some(worker) = self.workers.get(&session) else { return Ok(()) };
-        let Some(tenant) = self.meter.place(&worker.tenant) else { return Ok(()) };
+        let place = worker.place;
+        let Some(tenant) = self.meters[place].place(&worker.tenant) else { return Ok(()) };
         let holds = worker.holds();
         let parked = worker.word.state() == Some(proto::gate::LeaseState::Parked);
         let runnable = worker.word.state() == Some(proto::gate::LeaseState::Runnable);
         let ending = worker.dead || worker.dying || worker.ending || worker.told.is_some();
         let runs = holds && !parked;
         let stand = Stand { wants: (runs || runnable) && !ending, holds, runs };
-        self.meter.note(self.now, session, tenant, stand)
+        self.meters[place].note(self.now, session, tenant, stand)
+    }
+
+    /// Returns where among all partitions of all devices this one is.
+    fn place(&self, device: u32, partition: u32) -> usize {
+        self.places[device as usize] + partition as usize
+    }
+
+    /// A worker without a lease is told of another partition of its device.
+    fn move_worker(&mut self, session: SessionId, partition: u32) -> Result<(), Broken> {
+        let Some(worker) = self.workers.get_mut(&session) else {
+            return Err(Broken::Gone(session, "MoveSession".into()));
+        };
+        if worker.holds() {
+            return Err(Broken::MovedWhileHolding(session));
+        }
+        let from = worker.place;
+        let first = self.places.iter().rev().find(|first| **first <= from).copied().unwrap_or(0);
+        worker.place = first + partition as usize;
+        self.meters[from].forget(self.now, session)?;
+        self.note(session)
     }
 
     fn report(mut self) -> Report {
@@ -549,7 +592,7 @@ impl<'a> World<'a> {
         }
         Report::new(
             self.scenario,
-            &self.meter,
+            &self.meters,
             &self.books,
             self.status.as_ref(),
             self.tallies,

@@ -1,8 +1,8 @@
 //! The worlds there are, by name. The seed fills in the numbers.
 
-use broker::{AdminCommand, Config, MatchRule, TenantChange, TenantConfig};
+use broker::{AdminCommand, Config, DeviceChange, MatchRule, PartitionConfig, Placement, TenantChange, TenantConfig};
 use proto::{Bytes, Nanos, TenantName};
-use sched::{Class, Share, Weight};
+use sched::{Class, Policy, Share, Weight};
 
 use crate::random::{Lengths, Random, Span};
 use crate::scenario::{Appetite, Chore, Delays, End, Habit, Program, Scenario, Vice};
@@ -34,6 +34,8 @@ pub const ALL: &[Recipe] = &[
         make: slow_device,
     },
     Recipe { name: "hostile", about: "stuck, lying and overrunning workers beside innocents", make: hostile },
+    Recipe { name: "policies", about: "every policy, changed live; groups; slices of their own", make: policies },
+    Recipe { name: "places", about: "several devices with partitions; tenants move between them live", make: places },
 ];
 
 /// Returns the world of this name.
@@ -63,8 +65,9 @@ impl Maker {
     fn new(world: &'static str, seed: u64) -> Self {
         let mut config = Config::built_in(Bytes(GIB));
         let mut random = Random::stream(seed, 0);
-        config.slice = random.within(Span::millis(1, 5));
-        config.preempt_timeout = Nanos(config.slice.0 / 2 + 1_000_000);
+        let slice = random.within(Span::millis(1, 5));
+        config.devices[0].slice = slice;
+        config.preempt_timeout = Nanos(slice.0 / 2 + 1_000_000);
         config.start_timeout = Nanos::from_millis(50);
         config.end_timeout = Nanos::from_millis(20);
         let span = Nanos::from_millis(500);
@@ -166,7 +169,7 @@ fn mixed(maker: &mut Maker) {
     maker.scenario.span = Nanos::from_millis(1_000);
     for i in 0..maker.random.between(2, 10) {
         let kind = maker.random.below(5);
-        let slice = maker.scenario.config.slice.0;
+        let slice = maker.scenario.config.devices[0].slice.0;
         let who = maker.tenant(&format!("t{i}"), |t, random| {
             t.weight = weight(random.between(1, 1_000));
             if kind == 2 {
@@ -230,7 +233,11 @@ fn churn(maker: &mut Maker) {
             9 => return Chore::KillOneOf(random.index(16)),
             10 => AdminCommand::TenantRemove(name),
             // Whoever was removed is back, and all weights are as they were.
-            _ => AdminCommand::Reload(Config { slice: random.within(Span::micros(500, 4_000)), ..config.clone() }),
+            _ => {
+                let mut config = config.clone();
+                config.devices[0].slice = random.within(Span::micros(500, 4_000));
+                AdminCommand::Reload(config)
+            }
         })
     });
 }
@@ -330,4 +337,71 @@ fn hostile(maker: &mut Maker) {
             });
         }
     }
+}
+
+fn policies(maker: &mut Maker) {
+    maker.scenario.span = Nanos::from_millis(1_000);
+    let any = |random: &mut Random| Policy::ALL[random.index(Policy::ALL.len())];
+    maker.scenario.config.devices[0].policy = any(&mut maker.random);
+    let mut names = Vec::new();
+    for i in 0..maker.random.between(2, 6) {
+        let who = maker.tenant(&format!("t{i}"), |t, random| {
+            t.weight = weight(random.between(20, 400));
+            t.slice = random.one_in(3).then(|| random.within(Span::millis(1, 3)));
+        });
+        names.push(who.0);
+        maker.program(who, |p, random| {
+            if random.one_in(3) {
+                p.habit = Habit::Bursts { kernels: Span { min: 1, max: 40 }, every: Span::millis(1, 60) };
+            }
+        });
+    }
+    maker.chores(Span::millis(50, 300), |random| {
+        let name = names[random.index(names.len())];
+        let device = DeviceChange { policy: Some(any(random)), ..DeviceChange::default() };
+        Chore::Command(match random.below(4) {
+            0 => AdminCommand::TenantPause(name),
+            1 => AdminCommand::TenantResume(name),
+            _ => AdminCommand::DeviceSet(None, device),
+        })
+    });
+}
+
+fn places(maker: &mut Maker) {
+    // PANIC: the names are good ones.
+    let partitions = ["left", "right"].map(|name| TenantName::new(name).expect("a plain name"));
+    let config = &mut maker.scenario.config;
+    config.placement = if maker.random.one_in(2) { Placement::Pack } else { Placement::Spread };
+    config.devices[0].partitions = partitions.iter().map(|name| PartitionConfig { name: *name, cus: 4 }).collect();
+    for _ in 0..maker.random.below(3) {
+        let more = maker.scenario.config.devices[0].clone();
+        maker.scenario.config.devices.push(more);
+    }
+    let mut names = Vec::new();
+    for i in 0..maker.random.between(3, 8) {
+        let who = maker.tenant(&format!("t{i}"), |t, random| {
+            t.weight = weight(random.between(20, 400));
+            t.partition = Some(partitions[random.index(2)]);
+        });
+        names.push(who.0);
+        for _ in 0..maker.random.between(1, 3) {
+            maker.program(who, |p, random| {
+                p.appetite = turnover();
+                if random.one_in(3) {
+                    p.life = Some(Span::millis(10, 200));
+                    p.again = Some(Span::micros(10, 30_000));
+                }
+            });
+        }
+    }
+    maker.chores(Span::millis(5, 60), |random| {
+        let name = names[random.index(names.len())];
+        let partition = Some(Some(partitions[random.index(2)]));
+        Chore::Command(match random.below(6) {
+            0 => AdminCommand::TenantPause(name),
+            1 => AdminCommand::TenantResume(name),
+            2 => return Chore::KillOneOf(random.index(16)),
+            _ => AdminCommand::TenantSet(name, TenantChange { partition, ..TenantChange::default() }),
+        })
+    });
 }

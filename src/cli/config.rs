@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::connect::AdminSocket;
 use super::table::Table;
 use crate::admin::Request;
-use crate::config::values::{Claim, Percent, Size, Span};
+use crate::config::values::{Claim, Pace, Percent, Size};
 use crate::config::{Live, Settings, TenantSettings};
 
 #[derive(Subcommand)]
@@ -31,7 +31,7 @@ pub(super) enum ConfigCommand {
 #[derive(Serialize)]
 struct Checked {
     device: String,
-    slice: Span,
+    slice: Pace,
     sessions_max: u32,
     unknown: &'static str,
     tenants: Vec<TenantSettings>,
@@ -43,8 +43,8 @@ pub(super) fn run(command: ConfigCommand) -> Result<ExitCode> {
             let settings = Settings::read(&file)?;
             let config = settings.to_config(&Live::default());
             let checked = Checked {
-                device: settings.device.to_string(),
-                slice: Span(config.slice),
+                device: settings.devices.iter().map(|d| d.soft.to_string()).collect::<Vec<_>>().join(", "),
+                slice: Pace(settings.slice),
                 sessions_max: config.sessions_max,
                 unknown: match config.unknown {
                     broker::Unknown::Default => "default",

@@ -1,5 +1,8 @@
 //! `wavegate device`: what there is, and a kernel on it.
 
+use super::connect::AdminSocket;
+use crate::admin::Request;
+use crate::config::values::{Division, Pace};
 use crate::device::soft::{ComputeUnits, SoftConfig, SoftDevice};
 use crate::device::{ContextBytes, DeviceFacts, RunEnd};
 use crate::local::{Argument, LocalError, LocalSession};
@@ -13,6 +16,9 @@ use std::time::{Duration, Instant};
 pub(super) enum DeviceCommand {
     /// Run an embedded kernel, check its result against a CPU oracle, and print its times.
     Run(RunArgs),
+    /// Change how the broker divides the time of a device, at once; kept across a restart.
+    #[command(after_help = SET_HELP)]
+    Set(SetArgs),
     /// List the embedded kernels.
     Kernels {
         /// Print JSON.
@@ -48,9 +54,36 @@ pub(super) struct RunArgs {
     json: bool,
 }
 
+const SET_HELP: &str = "\
+Policies: weighted, equal-share, fixed-share, best-effort; docs/scheduling.md has a page on each.
+Slices:   5ms stays; auto, auto:98% or auto:95%:20ms follows the price of a switch, so that this much of the device is left to its
+          users, and the last of equal tenants waits no longer than that. `wavegate status` says if both cannot be had.";
+
+#[derive(clap::Args)]
+pub(super) struct SetArgs {
+    #[command(flatten)]
+    broker: AdminSocket,
+    /// Which device, counted from 0 in the order of the configuration; all of them if not given.
+    #[arg(long, value_name = "INDEX")]
+    device: Option<u32>,
+    /// By what its time is divided.
+    #[arg(long, required_unless_present = "slice")]
+    policy: Option<Division>,
+    /// How long a lease lasts.
+    #[arg(long)]
+    slice: Option<Pace>,
+}
+
+fn set(args: &SetArgs) -> Result<ExitCode> {
+    let &SetArgs { device, policy, slice, .. } = args;
+    drop(args.broker.ask(&Request::DeviceSet { device, policy, slice })?);
+    Ok(ExitCode::SUCCESS)
+}
+
 pub(super) fn run(command: DeviceCommand) -> Result<ExitCode> {
     match command {
         DeviceCommand::Run(args) => run_kernels(&args),
+        DeviceCommand::Set(args) => set(&args),
         DeviceCommand::Kernels { json } => list_kernels(json),
     }
 }

@@ -7,6 +7,7 @@ mod connect;
 mod device;
 mod run;
 mod session;
+mod sim;
 mod status;
 mod table;
 mod tenant;
@@ -68,6 +69,8 @@ enum PlainCommand {
     Session(session::SessionCommand),
     /// Show what the broker does: tenants, sessions, latencies, the cost of switches.
     Status(status::StatusArgs),
+    /// Ask what a scenario would come to: the broker's own code on a virtual clock.
+    Sim(sim::SimArgs),
     /// Check configurations.
     #[command(subcommand)]
     Config(config::ConfigCommand),
@@ -89,9 +92,9 @@ struct ServeArgs {
     /// Where administrators connect [default: admin.sock in the same directory].
     #[arg(long, env = "WAVEGATE_ADMIN_SOCKET", value_name = "PATH")]
     admin_socket: Option<PathBuf>,
-    /// The device: soft[:arch=gfx90a|gfx942,cus=N,threads=N,vram=SIZE,pin=A-B].
+    /// A device: soft[:arch=gfx90a|gfx942,cus=N,threads=N,vram=SIZE,pin=A-B]. Given again: one more.
     #[arg(long, value_name = "DEVICE")]
-    device: Option<SoftConfig>,
+    device: Vec<SoftConfig>,
     /// Where changes made with `wavegate tenant` are kept for the next start [default: beside the configuration file].
     #[arg(long, value_name = "FILE")]
     state: Option<PathBuf>,
@@ -128,9 +131,10 @@ pub enum Invocation {
 /// Reads the command line. Ends the process with a text if it is wrong, or only asks for help.
 pub fn parse() -> Invocation {
     match Cli::parse().command {
-        Command::Serve(ServeArgs { config, socket, admin_socket, device, state, log }) => {
-            Invocation::Serve { options: ServeOptions { config, socket, admin_socket, device, state }, level: log }
-        }
+        Command::Serve(ServeArgs { config, socket, admin_socket, device, state, log }) => Invocation::Serve {
+            options: ServeOptions { config, socket, admin_socket, devices: device, state },
+            level: log,
+        },
         Command::Demo(args) => Invocation::Demo(args),
         Command::Bench(command) => Invocation::Bench(command),
         Command::PlayedRemote(args) => Invocation::PlayedRemote(args),
@@ -150,6 +154,7 @@ impl Plain {
             PlainCommand::Tenant(command) => tenant::run(command),
             PlainCommand::Session(command) => session::run(command),
             PlainCommand::Status(args) => status::run(&args),
+            PlainCommand::Sim(args) => sim::run(&args),
             PlainCommand::Config(command) => config::run(command),
             PlainCommand::Device(command) => device::run(command),
         };

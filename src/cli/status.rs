@@ -50,6 +50,7 @@ fn show(s: &Status) -> String {
             text.push_str(&format!("\n{title}\n{table}"));
         }
     };
+    section("Devices", devices(s));
     section("Tenants", tenant::list(&s.tenants));
     section("Latencies", tenant::latencies(&s.tenants));
     section("Sessions", session::list(&s.sessions));
@@ -57,6 +58,49 @@ fn show(s: &Status) -> String {
     section("Ended last", ended(s));
     section("Troubles", troubles(s));
     text
+}
+
+fn devices(s: &Status) -> Table {
+    let mut table = Table::new(&[
+        "DEVICE",
+        "<PARTITION",
+        "CUS",
+        "<POLICY",
+        "SLICE",
+        "SESSIONS",
+        "RUNNABLE",
+        "BUSY",
+        "<SLICE MEETS ITS TARGETS",
+    ]);
+    for (index, device) in s.devices.iter().enumerate() {
+        for partition in &device.partitions {
+            let t = &partition.device_time;
+            let wall = (t.occupancy_ns + t.switch_ns + t.scrub_ns + t.recovery_ns + t.idle_ns).max(1);
+            let pacing = partition.pacing.as_ref().map_or("fixed".to_owned(), |pacing| {
+                let percent = f64::from(pacing.efficiency_millionths) / 1e4;
+                let what = match pacing.verdict.as_str() {
+                    "met" => "yes",
+                    "wait-missed" => "not the wait: shorter slices would cost too much",
+                    "efficiency-missed" => "not the efficiency: switches cost too much for any slice",
+                    _ => "not known yet",
+                };
+                let (cost, wait) = (time(pacing.switch_cost_ns), time(pacing.wait_ns));
+                format!("{what} (switch {cost}, {percent:.1} % used, {} wait {wait} at most)", pacing.active)
+            });
+            table.row(vec![
+                index.to_string(),
+                partition.name.to_string(),
+                partition.compute_units.to_string(),
+                device.policy.to_string(),
+                time(partition.slice_ns),
+                partition.sessions.to_string(),
+                partition.runnable.to_string(),
+                format!("{:.1} %", (wall - t.idle_ns) as f64 * 100.0 / wall as f64),
+                pacing,
+            ]);
+        }
+    }
+    table
 }
 
 fn device_time(s: &Status) -> String {

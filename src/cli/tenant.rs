@@ -54,6 +54,9 @@ Fields:
   class=throughput            whole slices; or latency, latency:1ms for short turns that come soon
   cap=50%                     the most device time it may have; none takes it away
   guarantee=10%               the least device time it must be entitled to; none takes it away
+  slice=2ms                   how long its leases last; none for as long as the device says
+  group=NAME                  share what this group is worth; none for on its own
+  partition=NAME              run in this partition; none for the first one of every device. Sessions that run stay where they are
   vram=2GiB                   device memory it may use
   vram_guarantee=1GiB         device memory kept free for it
   host_memory=1GiB            host memory it may pin

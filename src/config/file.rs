@@ -7,12 +7,12 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use broker::{ConfigError, Unknown};
+use broker::{ConfigError, GroupConfig, PartitionConfig, Placement, Unknown};
 use serde::{Deserialize, Deserializer, de};
 use toml::Spanned;
 
-use super::values::Span;
-use super::{Live, Settings, SocketSettings, TenantSettings};
+use super::values::{Claim, Division, Name, Pace, Percent, Span};
+use super::{DeviceSettings, Live, Settings, SocketSettings, TenantSettings};
 use crate::device::soft::SoftConfig;
 
 /// Why a configuration file cannot be used.
@@ -41,10 +41,14 @@ pub enum FileError {
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields, default)]
 struct File {
-    device: Option<Device>,
+    device: Option<Devices>,
+    placement: Option<Placed>,
+    policy: Option<Division>,
+    partition: Vec<Part>,
+    group: Vec<TenantGroup>,
     unknown: Option<UnknownUsers>,
     sessions_max: Option<Spanned<u32>>,
-    slice: Option<Spanned<Span>>,
+    slice: Option<Spanned<Pace>>,
     preempt_timeout: Option<Spanned<Span>>,
     start_timeout: Option<Span>,
     end_timeout: Option<Span>,
@@ -69,6 +73,50 @@ struct Socket {
 enum UnknownUsers {
     Default,
     Deny,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Placed {
+    Spread,
+    Pack,
+}
+
+/// A set of compute units of every device.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Part {
+    name: Name,
+    cus: u32,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TenantGroup {
+    name: Name,
+    weight: Option<Claim>,
+    cap: Option<Percent>,
+    guarantee: Option<Percent>,
+}
+
+/// One device, or several, each by its name alone or with what is set of it.
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "a device such as \"soft:cus=8\", or a list of devices")]
+enum Devices {
+    One(Device),
+    Many(Vec<Entry>),
+}
+
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "a device such as \"soft:cus=8\", or { use = \"soft\", policy = ..., slice = ... }")]
+enum Entry {
+    Plain(Device),
+    Set {
+        #[serde(rename = "use")]
+        device: Device,
+        policy: Option<Division>,
+        slice: Option<Pace>,
+    },
 }
 
 struct Device(SoftConfig);
@@ -154,6 +202,28 @@ impl FromStr for Settings {
     }
 }
 
+impl Entry {
+    fn settings(&self) -> DeviceSettings {
+        match self {
+            Entry::Plain(Device(soft)) => DeviceSettings::plain(*soft),
+            Entry::Set { device: Device(soft), policy, slice } => {
+                DeviceSettings { soft: *soft, policy: policy.map(|policy| policy.0), slice: slice.map(|slice| slice.0) }
+            }
+        }
+    }
+}
+
+impl TenantGroup {
+    fn config(&self) -> GroupConfig {
+        GroupConfig {
+            name: self.name.0,
+            weight: self.weight.map_or(sched::Weight::DEFAULT, |weight| weight.0),
+            cap: self.cap.and_then(|cap| cap.0),
+            guarantee: self.guarantee.and_then(|guarantee| guarantee.0),
+        }
+    }
+}
+
 impl File {
     fn settings(&self) -> Settings {
         let built_in = Settings::built_in();
@@ -164,7 +234,19 @@ impl File {
             mode: set.mode.as_ref().map_or(if set.group.is_some() { 0o660 } else { built_in.mode }, |m| m.0),
         };
         Settings {
-            device: self.device.as_ref().map_or(built_in.device, |d| d.0),
+            devices: match &self.device {
+                None => built_in.devices,
+                Some(Devices::One(Device(soft))) => vec![DeviceSettings::plain(*soft)],
+                Some(Devices::Many(entries)) => entries.iter().map(Entry::settings).collect(),
+            },
+            placement: match self.placement {
+                None => built_in.placement,
+                Some(Placed::Spread) => Placement::Spread,
+                Some(Placed::Pack) => Placement::Pack,
+            },
+            partitions: self.partition.iter().map(|p| PartitionConfig { name: p.name.0, cus: p.cus }).collect(),
+            groups: self.group.iter().map(TenantGroup::config).collect(),
+            policy: self.policy.map_or(built_in.policy, |policy| policy.0),
             tenant_socket: socket(&self.socket, built_in.tenant_socket),
             admin_socket: socket(&self.admin_socket, built_in.admin_socket),
             worker_uid_first: self.worker_uid_first.unwrap_or(built_in.worker_uid_first),
@@ -189,13 +271,24 @@ impl File {
         let tenant = match error {
             ConfigError::Slice { .. } => return self.slice.as_ref().map(Spanned::span),
             ConfigError::Sessions { .. } => return self.sessions_max.as_ref().map(Spanned::span),
-            ConfigError::DeviceTime { tenant: None } => return self.preempt_timeout.as_ref().map(Spanned::span),
-            ConfigError::NoDefault | ConfigError::TooManyTenants { .. } => return None,
+            ConfigError::Times => return self.preempt_timeout.as_ref().map(Spanned::span),
             ConfigError::Twice { tenant }
             | ConfigError::EmptyRule { tenant }
             | ConfigError::GuaranteeAboveLimit { tenant }
             | ConfigError::GuaranteesAboveDevice { tenant, .. }
-            | ConfigError::DeviceTime { tenant: Some(tenant) } => tenant,
+            | ConfigError::Guarantee { tenant, .. }
+            | ConfigError::CapBelowGuarantee { tenant }
+            | ConfigError::NothingGuaranteed { tenant, .. }
+            | ConfigError::NoSuchGroup { tenant, .. }
+            | ConfigError::NoSuchPartition { tenant, .. } => tenant,
+            ConfigError::NoDefault
+            | ConfigError::TooManyTenants { .. }
+            | ConfigError::Devices { .. }
+            | ConfigError::Partitions { .. }
+            | ConfigError::PartitionUnits { .. }
+            | ConfigError::PartitionTwice { .. }
+            | ConfigError::GroupTwice { .. }
+            | ConfigError::Layout => return None,
         };
         // Of two with one name the second is the one too many.
         self.tenant.iter().rev().find(|t| t.get_ref().name.0 == *tenant).map(Spanned::span)
@@ -205,6 +298,7 @@ impl File {
 #[cfg(test)]
 mod tests {
     use proto::{Bytes, Nanos};
+    use sched::Policy;
 
     use super::*;
 
@@ -212,6 +306,8 @@ mod tests {
         device = "soft:cus=4,vram=2GiB"
         unknown = "deny"
         sessions_max = 8
+        placement = "pack"
+        policy = "fixed-share"
         slice = "2ms"
         preempt_timeout = "200ms"
         start_timeout = "5s"
@@ -227,8 +323,21 @@ mod tests {
         path = "/run/wavegate/admin.sock"
         mode = "600"
 
+        [[partition]]
+        name = "left"
+        cus = 1
+        [[partition]]
+        name = "right"
+        cus = 3
+        [[group]]
+        name = "many"
+        weight = 7
+
         [[tenant]]
         name = "red"
+        slice = "3ms"
+        group = "many"
+        partition = "right"
         match = [{ uid = 1000 }, { gid = 50, cgroup = "/batch" }]
         weight = 300
         class = "latency:2ms"
@@ -248,8 +357,12 @@ mod tests {
     fn every_key_is_read() {
         let settings: Settings = WHOLE.parse().unwrap();
         let config = settings.to_config(&Live::default());
-        assert_eq!((settings.device.cus, config.device_vram), (4, Bytes(2 << 30)));
-        assert_eq!((config.unknown, config.sessions_max, config.slice), (Unknown::Deny, 8, Nanos::from_millis(2)));
+        assert_eq!((settings.devices[0].soft.cus, config.devices[0].vram), (4, Bytes(2 << 30)));
+        assert_eq!((config.unknown, config.sessions_max), (Unknown::Deny, 8));
+        assert_eq!((config.devices[0].slice, config.devices[0].policy), (Nanos::from_millis(2), Policy::FixedShare));
+        let parts: Vec<_> = config.devices[0].partitions.iter().map(|p| (p.name.to_string(), p.cus)).collect();
+        assert_eq!(parts, [("left".to_owned(), 1), ("right".to_owned(), 3)]);
+        assert_eq!((config.groups[0].weight.get(), config.placement), (7, Placement::Pack));
         assert_eq!((config.preempt_timeout, config.end_timeout), (Nanos::from_millis(200), Nanos::from_millis(2_000)));
         assert_eq!((settings.worker_uid_first, settings.state), (70_000, Some("/var/lib/wavegate/live.toml".into())));
         assert_eq!((settings.tenant_socket.gid, settings.tenant_socket.mode), (Some(44), 0o660));
@@ -261,11 +374,22 @@ mod tests {
     }
 
     #[test]
+    fn devices_may_be_many_and_each_its_own() {
+        let text = r#"device = ["soft:cus=2", { use = "soft:cus=4", policy = "best-effort", slice = "auto:98%" }]"#;
+        let config = text.parse::<Settings>().unwrap().to_config(&Live::default());
+        let policies: Vec<_> = config.devices.iter().map(|device| (device.cus, device.policy)).collect();
+        assert_eq!(policies, [(2, Policy::Weighted), (4, Policy::BestEffort)]);
+        assert!(config.devices[0].adaptive.is_none() && config.devices[1].adaptive.is_some());
+    }
+
+    #[test]
     fn an_empty_file_is_the_built_in_configuration() {
         let settings: Settings = "".parse().unwrap();
         assert_eq!(settings, Settings::built_in());
         let config = settings.to_config(&Live::default());
-        assert_eq!(config, broker::Config::built_in(Bytes(4 << 30)));
+        let mut built_in = broker::Config { live_moves: false, ..broker::Config::built_in(Bytes(4 << 30)) };
+        built_in.devices[0].cus = settings.devices[0].soft.cus;
+        assert_eq!(config, built_in);
     }
 
     #[test]
@@ -288,13 +412,17 @@ mod tests {
         check("# fast\nslice = \"5us\"\n", 2, "outside");
         check("sessions_max = 0\n", 1, "not 1 to");
         check("unknown = \"maybe\"\n", 1, "unknown variant `maybe`");
-        check("device = \"hard\"\n", 1, "unknown device \"hard\": use soft");
+        check("device = \"hard\"\n", 1, "a device such as");
+        check("slice = \"soon\"\n", 1, "is not a slice");
+        check("policy = \"fastest\"\n", 1, "use weighted, equal-share, fixed-share or best-effort");
+        check("[[partition]]\nname = \"a\"\ncus = 99\n", 1, "99 compute units");
+        check("[[tenant]]\nname = \"red\"\ngroup = \"x\"\n", 1, "group `x`, which is missing");
         check("\n[socket]\nmode = \"999\"\n", 3, "three octal digits");
         check("\n[socket]\ngroup = \"no-such-group-here\"\n", 3, "groupadd no-such-group-here");
         check(
             "[[tenant]]\nname = \"red\"\nguarantee = \"90%\"\n[[tenant]]\nname = \"blue\"\nguarantee = \"90%\"\n",
             4,
-            "device time",
+            "of the whole",
         );
     }
 

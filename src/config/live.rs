@@ -14,7 +14,7 @@ use proto::TenantName;
 use serde::{Deserialize, Serialize};
 
 use super::TenantSettings;
-use super::values::Name;
+use super::values::{Division, Name, Pace};
 
 /// What was changed live.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,6 +29,21 @@ pub struct Live {
     /// What was set.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     tenant: Vec<TenantSettings>,
+    /// What was set of devices.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    device: Vec<LiveDevice>,
+}
+
+/// What was changed live of one device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LiveDevice {
+    /// Which, in the order of the configuration.
+    index: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    policy: Option<Division>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    slice: Option<Pace>,
 }
 
 /// Why live changes cannot be read or kept.
@@ -118,6 +133,20 @@ impl Live {
         }
     }
 
+    /// Notes what was set of a device.
+    pub fn set_device(&mut self, index: u32, policy: Option<Division>, slice: Option<Pace>) {
+        match self.device.iter_mut().find(|device| device.index == index) {
+            Some(known) => (known.policy, known.slice) = (policy.or(known.policy), slice.or(known.slice)),
+            None => self.device.push(LiveDevice { index, policy, slice }),
+        }
+    }
+
+    /// Returns what was set live of a device.
+    pub(super) fn device(&self, index: usize) -> (Option<Division>, Option<Pace>) {
+        let known = self.device.iter().find(|device| device.index as usize == index);
+        known.map_or((None, None), |known| (known.policy, known.slice))
+    }
+
     /// Notes that a tenant was paused or resumed.
     pub fn pause(&mut self, name: TenantName, paused: bool) {
         self.paused.retain(|n| n.0 != name);
@@ -180,12 +209,12 @@ mod tests {
         let over = live.over(&file);
         assert_eq!(over.iter().map(|t| t.name.to_string()).collect::<Vec<_>>(), ["red", "green"]);
         assert_eq!(over[0], settings("red", &["weight=5", "queues=1", "sessions=7"]));
-        assert_eq!(over[1].fields_set().len(), 11, "a new tenant is whole");
+        assert_eq!(over[1].fields_set().len(), 14, "a new tenant is whole");
 
         // Removed and set again: it starts from modest limits, not from what the file says.
         live.set(&settings("blue", &["weight=4"]), false);
         let blue = live.over(&file).into_iter().find(|t| t.name.0 == name("blue")).unwrap();
-        assert_eq!((blue.weight.map(|w| w.0.get()), blue.fields_set().len()), (Some(4), 11));
+        assert_eq!((blue.weight.map(|w| w.0.get()), blue.fields_set().len()), (Some(4), 14));
 
         for tenant in ["red", "green", "blue"] {
             assert!(live.reset(name(tenant)));

@@ -23,7 +23,7 @@ pub mod values;
 use std::path::PathBuf;
 
 use broker::config::DEFAULT_TENANT;
-use broker::{Broker, Config, Unknown};
+use broker::{Broker, Config, DeviceConfig, GroupConfig, PartitionConfig, Placement, Unknown};
 use proto::{Bytes, Instant, Nanos};
 
 pub use file::FileError;
@@ -31,6 +31,8 @@ pub use live::{Live, LiveError};
 pub use tenant::{Rule, TenantSettings};
 
 use crate::device::soft::SoftConfig;
+use sched::Policy;
+use values::SliceRule;
 
 /// The first of the users that workers run as when the daemon is root; the session in slot `n` runs as this plus `n`. Numbers from
 /// here on belong neither to people nor to systemd's dynamic users, for more sessions than the default.
@@ -45,8 +47,8 @@ pub struct ServeOptions {
     pub socket: Option<PathBuf>,
     /// Where administrators connect.
     pub admin_socket: Option<PathBuf>,
-    /// The device.
-    pub device: Option<SoftConfig>,
+    /// The devices, in place of those of the file; none to keep those.
+    pub devices: Vec<SoftConfig>,
     /// Where live changes are kept.
     pub state: Option<PathBuf>,
 }
@@ -62,11 +64,37 @@ pub struct SocketSettings {
     pub mode: u32,
 }
 
+/// One device, and what is set of it alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DeviceSettings {
+    /// Which.
+    pub soft: SoftConfig,
+    /// How its time is divided.
+    pub policy: Option<Policy>,
+    /// Length of a lease.
+    pub slice: Option<SliceRule>,
+}
+
+impl DeviceSettings {
+    /// Returns a device of which nothing is set.
+    pub fn plain(soft: SoftConfig) -> Self {
+        Self { soft, policy: None, slice: None }
+    }
+}
+
 /// Everything one configuration sets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// The device.
-    pub device: SoftConfig,
+    /// The devices; at least one.
+    pub devices: Vec<DeviceSettings>,
+    /// How sessions are spread over them.
+    pub placement: Placement,
+    /// How each of them is divided; not at all if there are none.
+    pub partitions: Vec<PartitionConfig>,
+    /// Groups of tenants.
+    pub groups: Vec<GroupConfig>,
+    /// How time is divided on devices that say nothing else.
+    pub policy: Policy,
     /// Where tenants connect.
     pub tenant_socket: SocketSettings,
     /// Where administrators connect.
@@ -81,8 +109,8 @@ pub struct Settings {
     pub unknown: Unknown,
     /// Sessions at a time.
     pub sessions_max: u32,
-    /// Length of a lease.
-    pub slice: Nanos,
+    /// Length of a lease on devices that say nothing else.
+    pub slice: SliceRule,
     /// How long a worker may take to give the device back.
     pub preempt_timeout: Nanos,
     /// How long a worker may take to get ready.
@@ -98,7 +126,11 @@ impl Settings {
     pub fn built_in() -> Self {
         let config = Config::built_in(Bytes(0));
         Self {
-            device: SoftConfig::default(),
+            devices: vec![DeviceSettings::plain(SoftConfig::default())],
+            placement: Placement::default(),
+            partitions: Vec::new(),
+            groups: Vec::new(),
+            policy: Policy::default(),
             tenant_socket: SocketSettings { path: None, gid: None, mode: 0o666 },
             admin_socket: SocketSettings { path: None, gid: None, mode: 0o600 },
             worker_uid_first: WORKER_UID_FIRST,
@@ -106,7 +138,7 @@ impl Settings {
             tenants: Vec::new(),
             unknown: config.unknown,
             sessions_max: config.sessions_max,
-            slice: config.slice,
+            slice: SliceRule::fixed(DeviceConfig::whole(Bytes(0)).slice),
             preempt_timeout: config.preempt_timeout,
             start_timeout: config.start_timeout,
             end_timeout: config.end_timeout,
@@ -120,7 +152,9 @@ impl Settings {
             Some(path) => Self::read(path)?,
             None => Self::built_in(),
         };
-        settings.device = options.device.unwrap_or(settings.device);
+        if !options.devices.is_empty() {
+            settings.devices = options.devices.iter().copied().map(DeviceSettings::plain).collect();
+        }
         settings.tenant_socket.path = options.socket.clone().or(settings.tenant_socket.path);
         settings.admin_socket.path = options.admin_socket.clone().or(settings.admin_socket.path);
         settings.state =
@@ -130,7 +164,8 @@ impl Settings {
 
     /// Returns the configuration these settings and the changes in `live` make.
     pub fn to_config(&self, live: &Live) -> Config {
-        let device_vram = Bytes(self.device.vram_bytes);
+        let smallest = self.devices.iter().map(|device| device.soft.vram_bytes).min().unwrap_or(0);
+        let device_vram = Bytes(smallest);
         let mut tenants: Vec<_> = live.over(&self.tenants).iter().map(|t| t.to_config(device_vram)).collect();
         let built_in = Config::built_in(device_vram);
         if self.unknown == Unknown::Default && !tenants.iter().any(|t| t.name.as_str() == DEFAULT_TENANT) {
@@ -140,12 +175,30 @@ impl Settings {
             tenants,
             unknown: self.unknown,
             sessions_max: self.sessions_max,
-            device_vram,
-            slice: self.slice,
+            groups: self.groups.clone(),
+            devices: (0..self.devices.len()).map(|at| self.device(at, live)).collect(),
+            placement: self.placement,
+            // A worker would have to confirm that it no longer uses the old compute units before it gets a lease.
+            live_moves: false,
             preempt_timeout: self.preempt_timeout,
             start_timeout: self.start_timeout,
             end_timeout: self.end_timeout,
             scrub: self.scrub,
+        }
+    }
+
+    fn device(&self, at: usize, live: &Live) -> DeviceConfig {
+        let DeviceSettings { soft, policy, slice } = self.devices[at];
+        let (live_policy, live_slice) = live.device(at);
+        let SliceRule { slice, adaptive } = live_slice.map(|pace| pace.0).or(slice).unwrap_or(self.slice);
+        let whole = DeviceConfig::whole(Bytes(soft.vram_bytes));
+        DeviceConfig {
+            cus: soft.cus,
+            policy: live_policy.map(|division| division.0).or(policy).unwrap_or(self.policy),
+            slice,
+            adaptive,
+            partitions: if self.partitions.is_empty() { whole.partitions } else { self.partitions.clone() },
+            ..whole
         }
     }
 

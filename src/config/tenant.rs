@@ -5,10 +5,10 @@
 //! what was there.
 
 use broker::{MatchRule, TenantChange, TenantConfig};
-use proto::Bytes;
+use proto::{Bytes, Nanos};
 use serde::{Deserialize, Serialize};
 
-use super::values::{Claim, Limit, Name, Percent, Size, Wish};
+use super::values::{Belongs, Claim, Limit, Name, Percent, Size, Wish};
 
 /// A condition on who connects; all parts given must hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -83,6 +83,12 @@ settings! {
     guarantee: Percent,
     /// Whether it wants throughput or short waits.
     class: Wish,
+    /// How long its leases last, if not as long as the device's.
+    slice: Limit,
+    /// The group it belongs to.
+    group: Belongs,
+    /// The partition it runs in.
+    partition: Belongs,
     /// Device memory it may use.
     vram: Size,
     /// Device memory that is kept free for it.
@@ -108,6 +114,9 @@ impl TenantSettings {
             cap: self.cap.map_or(modest.cap, |v| v.0),
             guarantee: self.guarantee.map_or(modest.guarantee, |v| v.0),
             class: self.class.map_or(modest.class, |v| v.0),
+            slice: self.slice.map_or(modest.slice, unless_none),
+            group: self.group.map_or(modest.group, |v| v.0),
+            partition: self.partition.map_or(modest.partition, |v| v.0),
             vram_limit: self.vram.map_or(modest.vram_limit.min(device_vram), |v| v.0),
             vram_guarantee: self.vram_guarantee.map_or(modest.vram_guarantee, |v| v.0),
             host_limit: self.host_memory.map_or(modest.host_limit, |v| v.0),
@@ -125,6 +134,9 @@ impl TenantSettings {
             cap: self.cap.map(|v| v.0),
             guarantee: self.guarantee.map(|v| v.0),
             class: self.class.map(|v| v.0),
+            slice: self.slice.map(unless_none),
+            group: self.group.map(|v| v.0),
+            partition: self.partition.map(|v| v.0),
             vram_limit: self.vram.map(|v| v.0),
             vram_guarantee: self.vram_guarantee.map(|v| v.0),
             host_limit: self.host_memory.map(|v| v.0),
@@ -143,6 +155,9 @@ impl TenantSettings {
             cap: Some(Percent(tenant.cap)),
             guarantee: Some(Percent(tenant.guarantee)),
             class: Some(Wish(tenant.class)),
+            slice: Some(Limit(tenant.slice.unwrap_or(Nanos(0)))),
+            group: Some(Belongs(tenant.group)),
+            partition: Some(Belongs(tenant.partition)),
             vram: Some(Size(tenant.vram_limit)),
             vram_guarantee: Some(Size(tenant.vram_guarantee)),
             host_memory: Some(Size(tenant.host_limit)),
@@ -165,6 +180,9 @@ impl TenantSettings {
             "cap" => self.cap = Some(value.parse().map_err(|e| bad(&e))?),
             "guarantee" => self.guarantee = Some(value.parse().map_err(|e| bad(&e))?),
             "class" => self.class = Some(value.parse().map_err(|e| bad(&e))?),
+            "slice" => self.slice = Some(value.parse().map_err(|e| bad(&e))?),
+            "group" => self.group = Some(value.parse().map_err(|e| bad(&e))?),
+            "partition" => self.partition = Some(value.parse().map_err(|e| bad(&e))?),
             "vram" => self.vram = Some(value.parse().map_err(|e| bad(&e))?),
             "vram_guarantee" => self.vram_guarantee = Some(value.parse().map_err(|e| bad(&e))?),
             "host_memory" => self.host_memory = Some(value.parse().map_err(|e| bad(&e))?),
@@ -180,6 +198,11 @@ impl TenantSettings {
         }
         Ok(())
     }
+}
+
+/// A slice that is `none` is the device's.
+fn unless_none(Limit(slice): Limit) -> Option<Nanos> {
+    Some(slice).filter(|slice| slice.0 > 0)
 }
 
 fn parse_rule(text: &str) -> Result<Rule, String> {
@@ -207,7 +230,7 @@ pub enum AssignmentError {
     },
     /// No such field.
     #[error(
-        "a tenant has no {field:?}: use weight, class, cap, guarantee, vram, vram_guarantee, host_memory, queues, sessions, \
+        "a tenant has no {field:?}: use weight, class, cap, guarantee, slice, group, partition, vram, vram_guarantee, host_memory, queues, sessions, \
          max_dispatch_time or match"
     )]
     Field {
@@ -242,6 +265,9 @@ mod tests {
             "cap=50%",
             "guarantee=12.5%",
             "class=latency:2ms",
+            "slice=2ms",
+            "group=many",
+            "partition=left",
             "vram=2GiB",
             "vram_guarantee=1GiB",
             "host_memory=64MiB",
@@ -250,7 +276,7 @@ mod tests {
             "max_dispatch_time=none",
         ];
         let set = settings(&all).unwrap();
-        assert_eq!(set.fields_set().len(), 11);
+        assert_eq!(set.fields_set().len(), 14);
         // Nothing was lost: as a tenant and back it is the same, and so it is through text.
         assert_eq!(TenantSettings::of(&set.to_config(Bytes(1 << 40))), set);
         assert_eq!(toml::from_str::<TenantSettings>(&toml::to_string(&set).unwrap()).unwrap(), set);

@@ -7,8 +7,9 @@
 use std::fmt;
 use std::str::FromStr;
 
+use broker::Adaptive;
 use proto::{Bytes, Nanos, TenantName};
-use sched::{Class, Share, Weight};
+use sched::{Class, Policy, Share, Weight};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::device::soft::parse_bytes;
@@ -111,6 +112,112 @@ value! {
 value! {
     /// What a tenant wants: `throughput`, or `latency` with the slice it is content with.
     Wish(Class)
+}
+
+value! {
+    /// A name, or `none`.
+    Belongs(Option<TenantName>)
+}
+value! {
+    /// How a device's time is divided.
+    Division(Policy)
+}
+value! {
+    /// How long a lease lasts: a time, or `auto` with the efficiency, and the wait, it is to be chosen for.
+    Pace(SliceRule)
+}
+
+/// A slice, or how to choose one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SliceRule {
+    /// The slice, or what a chosen one begins with.
+    pub slice: Nanos,
+    /// How it is chosen, if it is.
+    pub adaptive: Option<Adaptive>,
+}
+
+impl SliceRule {
+    /// The longest slice that is chosen.
+    const CHOSEN_MAX: Nanos = Nanos::from_millis(100);
+    /// What `auto` means without an efficiency, in percent.
+    const EFFICIENCY: u32 = 95;
+
+    /// Returns a slice that stays.
+    pub fn fixed(slice: Nanos) -> Self {
+        Self { slice, adaptive: None }
+    }
+}
+
+impl FromStr for Belongs {
+    type Err = BadValue;
+
+    fn from_str(text: &str) -> Result<Self, BadValue> {
+        match text {
+            "none" => Ok(Self(None)),
+            _ => text.parse().map(|Name(name)| Self(Some(name))),
+        }
+    }
+}
+
+impl fmt::Display for Belongs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Some(name) => name.fmt(f),
+            None => f.pad("none"),
+        }
+    }
+}
+
+impl FromStr for Division {
+    type Err = BadValue;
+
+    fn from_str(text: &str) -> Result<Self, BadValue> {
+        let what = "a policy: use weighted, equal-share, fixed-share or best-effort";
+        Policy::from_name(text).map(Self).ok_or_else(|| BadValue::new(text, what))
+    }
+}
+
+impl fmt::Display for Division {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.0.name())
+    }
+}
+
+impl FromStr for Pace {
+    type Err = BadValue;
+
+    fn from_str(text: &str) -> Result<Self, BadValue> {
+        let what = "a slice: use a time such as 5ms, or auto, auto:98%, auto:95%:20ms with efficiency and longest wait";
+        let bad = || BadValue::new(text, what);
+        let mut parts = text.split(':');
+        if parts.next() != Some("auto") {
+            return text.parse().map(|Span(slice)| Self(SliceRule::fixed(slice))).map_err(|_| bad());
+        }
+        let whole = Share::WHOLE;
+        let efficiency = match parts.next() {
+            None => Share::from_percent(SliceRule::EFFICIENCY),
+            Some(percent) => percent.parse::<Percent>().ok().and_then(|percent| percent.0),
+        };
+        let efficiency = efficiency.filter(|share| *share < whole).ok_or_else(bad)?;
+        let wait = parts.next().map(str::parse).transpose().map_err(|_| bad())?.map(|Span(wait)| wait);
+        if parts.next().is_some() || wait.is_some_and(|wait| wait.0 == 0) {
+            return Err(bad());
+        }
+        let adaptive = Adaptive { efficiency, wait, slice_max: SliceRule::CHOSEN_MAX };
+        Ok(Self(SliceRule { slice: Nanos::from_millis(5), adaptive: Some(adaptive) }))
+    }
+}
+
+impl fmt::Display for Pace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.adaptive {
+            None => Span(self.0.slice).fmt(f),
+            Some(Adaptive { efficiency, wait: None, .. }) => f.pad(&format!("auto:{}", Percent(Some(efficiency)))),
+            Some(Adaptive { efficiency, wait: Some(wait), .. }) => {
+                f.pad(&format!("auto:{}:{}", Percent(Some(efficiency)), Span(wait)))
+            }
+        }
+    }
 }
 
 impl FromStr for Name {
@@ -322,6 +429,23 @@ mod tests {
                 "fast",
                 "\"fast\" is not a class: use throughput, latency, or latency:1ms with the slice it is content with",
             ),
+            (printed::<Pace>, "2000us", "2ms"),
+            (printed::<Pace>, "auto", "auto:95%"),
+            (printed::<Pace>, "auto:98%:20ms", "auto:98%:20ms"),
+            (
+                printed::<Pace>,
+                "auto:100%",
+                "\"auto:100%\" is not a slice: use a time such as 5ms, or auto, auto:98%, auto:95%:20ms with efficiency and \
+                 longest wait",
+            ),
+            (printed::<Division>, "fixed-share", "fixed-share"),
+            (
+                printed::<Division>,
+                "fastest",
+                "\"fastest\" is not a policy: use weighted, equal-share, fixed-share or best-effort",
+            ),
+            (printed::<Belongs>, "none", "none"),
+            (printed::<Belongs>, "left", "left"),
             (printed::<Name>, "red-1", "red-1"),
             (
                 printed::<Name>,

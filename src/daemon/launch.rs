@@ -45,17 +45,29 @@ pub(super) enum LaunchError {
     /// Its process could not be started.
     #[error(transparent)]
     Spawn(#[from] SpawnError),
+    /// The broker named a partition that is not there: our own bug.
+    #[error("there is no {0:?}")]
+    NoSuchPlace(Place),
     /// Its orders do not fit its socket.
     #[error("cannot hand a worker its orders: {0}")]
     Orders(#[from] SendError),
 }
 
+/// Where a session runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    /// The device, in the order of the configuration.
+    pub(super) device: u32,
+    /// Its partition.
+    pub(super) partition: u32,
+}
+
 /// What all workers of a daemon have in common.
 #[derive(Debug)]
 pub(super) struct Launcher {
-    device: SoftConfig,
-    /// Register files and LDS of the partition.
-    partition: MemFd,
+    devices: Vec<SoftConfig>,
+    /// The partitions of each device: what a worker in one opens, and its register files and LDS.
+    partitions: Vec<Vec<(SoftConfig, MemFd)>>,
     /// The program to run instead of this one; only tests do.
     program: Option<PathBuf>,
     /// First of the workers' users, if they have their own.
@@ -65,12 +77,26 @@ pub(super) struct Launcher {
 }
 
 impl Launcher {
-    /// Prepares to start workers on a device.
-    pub(super) fn new(device: SoftConfig, program: Option<PathBuf>, uid_first: u32) -> Result<Self, MemoryError> {
-        let bytes = size_of::<gcn::hardware::CuHardware>() * device.cus as usize;
+    /// Prepares to start workers on the devices of a configuration. A partition of the software GPU is one with fewer compute
+    /// units, which are a piece of hardware of their own.
+    pub(super) fn new(
+        devices: Vec<SoftConfig>,
+        config: &broker::Config,
+        program: Option<PathBuf>,
+        uid_first: u32,
+    ) -> Result<Self, MemoryError> {
+        let partition = |device: &SoftConfig, cus: u32| {
+            let part = SoftConfig { cus: if cus == 0 { device.cus } else { cus }, ..*device };
+            let bytes = size_of::<gcn::hardware::CuHardware>() * part.cus as usize;
+            MemFd::create("wavegate-partition", bytes).map(|memory| (part, memory))
+        };
+        let divided = |(device, config): (&SoftConfig, &broker::DeviceConfig)| {
+            config.partitions.iter().map(|p| partition(device, p.cus)).collect::<Result<Vec<_>, _>>()
+        };
+        let partitions = devices.iter().zip(&config.devices).map(divided).collect::<Result<Vec<_>, _>>()?;
         Ok(Self {
-            device,
-            partition: MemFd::create("wavegate-partition", bytes)?,
+            devices,
+            partitions,
             program,
             uid_first: rustix::process::geteuid().is_root().then_some(uid_first),
             slots: BTreeSet::new(),
@@ -78,9 +104,9 @@ impl Launcher {
         })
     }
 
-    /// Returns the device workers open.
-    pub(super) fn device(&self) -> SoftConfig {
-        self.device
+    /// Returns the devices.
+    pub(super) fn devices(&self) -> &[SoftConfig] {
+        &self.devices
     }
 
     /// Starts the worker of a session.
@@ -90,6 +116,7 @@ impl Launcher {
         tenant: TenantName,
         limits: SessionLimits,
         scrub: bool,
+        place: Place,
         tenant_socket: &Channel,
     ) -> Result<Worker, LaunchError> {
         let (ours, theirs) = Channel::pair()?;
@@ -97,20 +124,25 @@ impl Launcher {
         let (gate_object, gate) = Gate::create()?;
         let page = MemFd::create("wavegate-session", usize::try_from(proto::session::BYTES.0).unwrap_or(usize::MAX))?;
         let bell = EventFd::new()?;
-        let partition = PartitionId(0);
+        let (device, memory) = self
+            .partitions
+            .get(place.device as usize)
+            .and_then(|device| device.get(place.partition as usize))
+            .ok_or(LaunchError::NoSuchPlace(place))?;
+        let partition = PartitionId(place.partition);
         let start = Start {
             session,
             tenant,
             generation: DeviceGeneration(1),
-            device: Text::truncated(&self.device.to_string()),
+            device: Text::truncated(&device.to_string()),
             limits,
             partition,
             scrub: u32::from(scrub),
         };
-        let hardware = Partition { partition, bytes: Bytes(self.partition.bytes() as u64) };
+        let hardware = Partition { partition, bytes: Bytes(memory.bytes() as u64) };
         let send = |order: WorkerOrder, fds: &[_]| ours.send(order.encode(RequestId::EVENT).as_bytes(), fds);
         send(start.into(), &[tenant_socket.as_fd(), gate_object.as_fd(), page.as_fd(), bell.as_fd()])?;
-        send(hardware.into(), &[self.partition.as_fd()])?;
+        send(hardware.into(), &[memory.as_fd()])?;
 
         let name = format!("wavegate:{tenant}");
         let mut spawn = match &self.program {

@@ -210,7 +210,8 @@ impl Daemon {
         let began = Instant(clock::now_ns());
         let broker = Broker::new(settings.to_config(&live), began)
             .map_err(|source| ServeError::Together { live: settings.state.clone().unwrap_or_default(), source })?;
-        let launcher = Launcher::new(settings.device, worker, settings.worker_uid_first)?;
+        let devices = settings.devices.iter().map(|device| device.soft).collect();
+        let launcher = Launcher::new(devices, broker.config(), worker, settings.worker_uid_first)?;
 
         let poller = Poller::new()?;
         let (path, permissions) = place(&settings.tenant_socket, Socket::Tenant)?;
@@ -244,7 +245,7 @@ impl Daemon {
         };
         daemon.pause_kept();
         tracing::info!(
-            device = %daemon.launcher.device(),
+            devices = %report::device_names(daemon.launcher.devices()),
             socket = %daemon.tenants.path().display(),
             admin_socket = %daemon.admins.path().display(),
             tenants = daemon.broker.config().tenants.len(),

@@ -3,7 +3,7 @@
 //! A change of a tenant is asked of the broker first; what the broker accepts applies at once and is then kept for the next start. What cannot
 //! be kept is still done, and the answer says so.
 
-use broker::{AdminCommand, AdminError, AdminReply, Input};
+use broker::{AdminCommand, AdminError, AdminReply, DeviceChange, Input};
 use proto::{Instant, SessionId, TenantName};
 use sys::CallFailed;
 use sys::event::Interest;
@@ -13,7 +13,8 @@ use super::report::failure;
 use super::{Daemon, TURN_MAX, Watched};
 use crate::admin::{Answer, Failure, FailureCode, Reply, Request};
 use crate::clock;
-use crate::config::{Live, Settings, TenantSettings};
+use crate::config::values::{Division, Pace};
+use crate::config::{DeviceSettings, Live, Settings, TenantSettings};
 
 impl Daemon {
     pub(super) fn accept_admins(&mut self) -> Result<(), CallFailed> {
@@ -90,6 +91,7 @@ impl Daemon {
             }
             Request::TenantPause { tenant } => self.pause(tenant.0, true),
             Request::TenantResume { tenant } => self.pause(tenant.0, false),
+            Request::DeviceSet { device, policy, slice } => self.set_device(device, policy, slice),
             Request::SessionKill { session } => {
                 self.do_it(AdminCommand::SessionKill(SessionId(session)))?;
                 tracing::info!(session, "an administrator ended a session");
@@ -145,6 +147,24 @@ impl Daemon {
         self.keep(|live| live.set(settings, existed))
     }
 
+    fn set_device(
+        &mut self,
+        device: Option<u32>,
+        policy: Option<Division>,
+        slice: Option<Pace>,
+    ) -> Result<Reply, Failure> {
+        let change = DeviceChange {
+            policy: policy.map(|policy| policy.0),
+            slice: slice.map(|pace| pace.0.slice),
+            adaptive: slice.map(|pace| pace.0.adaptive),
+        };
+        self.do_it(AdminCommand::DeviceSet(device, change))?;
+        tracing::info!(device, ?policy, ?slice, "changed how device time is divided");
+        let all = 0..self.broker.config().devices.len() as u32;
+        let changed: Vec<u32> = all.filter(|index| device.is_none_or(|device| device == *index)).collect();
+        self.keep(|live| changed.iter().for_each(|&index| live.set_device(index, policy, slice)))
+    }
+
     fn pause(&mut self, tenant: TenantName, paused: bool) -> Result<Reply, Failure> {
         let command = if paused { AdminCommand::TenantPause(tenant) } else { AdminCommand::TenantResume(tenant) };
         self.do_it(command)?;
@@ -197,7 +217,8 @@ impl Daemon {
         let new = Settings::load(&self.options).map_err(|e| bad(e.to_string()))?;
         let old = &self.settings;
         let fixed = [
-            ("device", new.device == old.device),
+            ("device", new.devices.iter().map(|d| d.soft).eq(old.devices.iter().map(|d| d.soft))),
+            ("partition", new.partitions == old.partitions),
             ("socket", new.tenant_socket == old.tenant_socket),
             ("admin_socket", new.admin_socket == old.admin_socket),
             ("worker_uid_first", new.worker_uid_first == old.worker_uid_first),
@@ -207,7 +228,14 @@ impl Daemon {
             tracing::warn!(key, "this changed in the configuration and needs a restart");
         }
         let new = Settings {
-            device: old.device,
+            // Which there are stays; what is set of each follows the file, if it still has as many.
+            devices: old
+                .devices
+                .iter()
+                .zip(new.devices.iter().chain(&old.devices[new.devices.len().min(old.devices.len())..]))
+                .map(|(old, new)| DeviceSettings { soft: old.soft, ..*new })
+                .collect(),
+            partitions: old.partitions.clone(),
             tenant_socket: old.tenant_socket.clone(),
             admin_socket: old.admin_socket.clone(),
             worker_uid_first: old.worker_uid_first,

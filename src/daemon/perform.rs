@@ -12,7 +12,7 @@ use sys::event::Interest;
 use sys::memfd::{MemFd, MemoryError};
 
 use super::gate::Grant;
-use super::launch::LaunchError;
+use super::launch::{LaunchError, Place};
 use super::session::{Deaf, Session, Worker, part};
 use super::{Daemon, Watched};
 use crate::clock;
@@ -23,8 +23,15 @@ impl Daemon {
         let now = Instant(clock::now_ns());
         match action {
             Action::Refuse { connection, code } => self.refuse(connection, code),
-            Action::SpawnWorker { session, connection, tenant, limits, scrub } => {
-                return self.begin(session, connection, tenant, limits, scrub);
+            Action::SpawnWorker { session, connection, tenant, limits, scrub, device, partition } => {
+                return self.begin(session, connection, tenant, (limits, scrub), Place { device, partition });
+            }
+            Action::MoveSession { session, partition } => {
+                // Not asked for, as the configuration says that workers cannot: to be safe the old compute units are let go.
+                tracing::error!(%session, partition, "a worker cannot be moved and is ended");
+                if let Some(worker) = self.worker(session) {
+                    worker.kill();
+                }
             }
             Action::Order { session, request, order } => self.order(session, request, &order),
             Action::CreateMemory { session, request, charge, bytes } => {
@@ -88,8 +95,8 @@ impl Daemon {
         session: SessionId,
         connection: ConnectionId,
         tenant: TenantName,
-        limits: SessionLimits,
-        scrub: bool,
+        (limits, scrub): (SessionLimits, bool),
+        place: Place,
     ) -> Option<Input> {
         let visitor = match self.leave_lobby(connection) {
             Ok(visitor) => visitor?,
@@ -107,7 +114,7 @@ impl Daemon {
                 return Some(Input::WorkerSpawnFailed { session });
             }
         };
-        let launched = self.launcher.launch(session, tenant, limits, scrub, &tenant_socket);
+        let launched = self.launcher.launch(session, tenant, limits, scrub, place, &tenant_socket);
         let begun = Session { tenant, tenant_socket, tenant_process: Some(process), worker: None };
         self.sessions.insert(session, begun);
         match launched.and_then(|worker| self.watch(session, worker)) {

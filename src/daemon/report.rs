@@ -2,15 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use broker::{AdminError, Phase, SessionStatus, TenantStatus};
+use broker::{AdminError, DeviceStatus, PartitionStatus, Phase, SessionStatus, TenantStatus};
 use proto::gate::LeaseState;
-use proto::{Instant, SessionId, TenantName};
+use proto::{Instant, Nanos, SessionId, TenantName};
+use sched::pace::{Outlook, Verdict};
 
 use super::Daemon;
 use super::stats::Worked;
 use crate::admin::{self, DeviceTime, Failure, FailureCode};
 use crate::config::TenantSettings;
-use crate::config::values::{Name, Wish};
+use crate::config::values::{Division, Name, Wish};
+use crate::device::soft::SoftConfig;
 
 /// What the workers of the living sessions did.
 pub(super) struct AtWork(BTreeMap<SessionId, Worked>);
@@ -42,6 +44,9 @@ impl Daemon {
                 class: Wish(config.class).to_string(),
                 cap_millionths: config.cap.map(sched::Share::millionths),
                 guarantee_millionths: config.guarantee.map(sched::Share::millionths),
+                slice_ns: config.slice.map(|slice| slice.0),
+                group: config.group.map(Name),
+                partition: config.partition.map(Name),
                 max_dispatch_time_ns: config.max_dispatch.0,
                 vram_limit_bytes: config.vram_limit.0,
                 vram_guarantee_bytes: config.vram_guarantee.0,
@@ -91,6 +96,8 @@ impl Daemon {
                 worker_pid: s.worker_pid,
                 phase: phase_word(s.phase).to_owned(),
                 device: self.device_word(s.session, s.leased, s.runnable).to_owned(),
+                device_index: s.device,
+                partition: Name(s.partition),
                 age_ns: now.since(s.began).0,
                 occupancy_ns: s.occupancy.0,
                 vram_used_bytes: usage.vram,
@@ -119,25 +126,30 @@ impl Daemon {
     /// Returns everything as administrators see it.
     pub(super) fn status_view(&mut self, now: Instant, status: broker::Status) -> admin::Status {
         let at_work = self.at_work();
-        let totals = status.totals;
         let uptime = now.since(self.began);
+        let views = status.devices.iter().zip(self.launcher.devices());
+        let devices: Vec<admin::Device> = views.map(|(device, soft)| device_view(device, soft, uptime)).collect();
+        let devices_named = device_names(self.launcher.devices());
+        let mut device_time = DeviceTime::default();
+        for part in devices.iter().flat_map(|device| &device.partitions).map(|partition| partition.device_time) {
+            device_time.occupancy_ns += part.occupancy_ns;
+            device_time.switch_ns += part.switch_ns;
+            device_time.scrub_ns += part.scrub_ns;
+            device_time.recovery_ns += part.recovery_ns;
+            device_time.idle_ns += part.idle_ns;
+        }
         let (switches_between_tenants, switches_within_tenant) = self.stats.switches();
+        let first = devices.first().and_then(|device| device.partitions.first());
         admin::Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
             uptime_ns: uptime.0,
-            device: self.launcher.device().to_string(),
-            slice_ns: self.broker.config().slice.0,
-            vram_bytes: status.device_vram.0,
+            device: devices_named,
+            slice_ns: first.map_or(0, |partition| partition.slice_ns),
+            vram_bytes: devices.iter().map(|device| device.vram_bytes).sum(),
             vram_used_bytes: status.usage.vram,
-            device_time: DeviceTime {
-                occupancy_ns: totals.occupancy.0,
-                switch_ns: totals.switch_in.0,
-                scrub_ns: totals.scrub.0,
-                recovery_ns: totals.recovery.0,
-                // What the broker has not booked yet, now that it has seen every gate, belongs to nobody.
-                idle_ns: totals.idle.0.saturating_add(uptime.0.saturating_sub(totals.wall().0)),
-            },
+            device_time,
+            devices,
             switches_between_tenants,
             switches_within_tenant,
             tenants: self.tenant_views(status.tenants, &at_work),
@@ -151,12 +163,62 @@ impl Daemon {
     }
 }
 
+/// Returns the devices in one line.
+pub(super) fn device_names(devices: &[SoftConfig]) -> String {
+    devices.iter().map(SoftConfig::to_string).collect::<Vec<_>>().join(", ")
+}
+
+fn device_view(device: &DeviceStatus, soft: &SoftConfig, uptime: Nanos) -> admin::Device {
+    let partition = |partition: &PartitionStatus| {
+        let totals = partition.totals;
+        admin::Partition {
+            name: Name(partition.config.name),
+            compute_units: if partition.config.cus == 0 { device.config.cus } else { partition.config.cus },
+            sessions: partition.sessions,
+            runnable: partition.runnable,
+            slice_ns: partition.slice.0,
+            pacing: partition.outlook.map(pacing_view),
+            device_time: DeviceTime {
+                occupancy_ns: totals.occupancy.0,
+                switch_ns: totals.switch_in.0,
+                scrub_ns: totals.scrub.0,
+                recovery_ns: totals.recovery.0,
+                // What the broker has not booked yet, now that it has seen every gate, belongs to nobody.
+                idle_ns: totals.idle.0.saturating_add(uptime.0.saturating_sub(totals.wall().0)),
+            },
+        }
+    };
+    admin::Device {
+        device: soft.to_string(),
+        policy: Division(device.config.policy),
+        vram_bytes: device.config.vram.0,
+        vram_used_bytes: device.vram_used.0,
+        partitions: device.partitions.iter().map(partition).collect(),
+    }
+}
+
+fn pacing_view(outlook: Outlook) -> admin::Pacing {
+    admin::Pacing {
+        switch_cost_ns: outlook.switch_cost.0,
+        efficiency_millionths: outlook.efficiency.millionths(),
+        active: outlook.active,
+        wait_ns: outlook.wait.0,
+        verdict: match outlook.verdict {
+            Verdict::Unknown => "unknown",
+            Verdict::Met => "met",
+            Verdict::WaitMissed => "wait-missed",
+            Verdict::EfficiencyMissed => "efficiency-missed",
+        }
+        .to_owned(),
+    }
+}
+
 /// Returns a refusal of the broker as administrators see it.
 pub(super) fn failure(error: AdminError) -> Failure {
     let code = match error {
         AdminError::NoSuchTenant(_) => FailureCode::NoSuchTenant,
         AdminError::NoSuchSession(_) => FailureCode::NoSuchSession,
-        AdminError::DefaultNeeded | AdminError::Config(_) => FailureCode::BadConfig,
+        AdminError::NoSuchDevice(_) | AdminError::DefaultNeeded | AdminError::Config(_) => FailureCode::BadConfig,
     };
     Failure { code, text: error.to_string() }
 }

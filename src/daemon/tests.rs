@@ -49,7 +49,7 @@ impl Rig {
             config: Some(self.directory.join("wavegate.toml")),
             socket: Some(self.directory.join("tenant.sock")),
             admin_socket: Some(self.directory.join("admin.sock")),
-            device: Some("soft:cus=1,vram=1GiB".parse().unwrap()),
+            devices: vec!["soft:cus=1,vram=1GiB".parse().unwrap()],
             state: Some(self.directory.join("live.toml")),
         }
     }

@@ -36,6 +36,9 @@ pub struct Worker {
     pub stuck: bool,
     pub done: u64,
     pub scrubbed_for: u32,
+    /// Which partition of which device it runs in, and how often that changed.
+    pub place: (u32, u32),
+    pub moves: u32,
 }
 
 pub struct World {
@@ -51,7 +54,9 @@ pub struct World {
     /// How long a worker takes to stop, and to start.
     pub stop_time: u64,
     pub start_time: u64,
-    last_holder: Option<TenantName>,
+    last_holder: BTreeMap<(u32, u32), TenantName>,
+    /// The device that programs ask for.
+    pub device: u32,
     connections: u64,
 }
 
@@ -89,7 +94,8 @@ impl World {
             memory_fails: false,
             stop_time: 0,
             start_time: 0,
-            last_holder: None,
+            last_holder: BTreeMap::new(),
+            device: 0,
             connections: 0,
         }
     }
@@ -110,8 +116,9 @@ impl World {
     }
 
     fn check(&self) {
-        let holders = self.workers.values().filter(|w| held(w.word)).count();
-        assert!(holders <= 1, "{holders} sessions hold the device");
+        let holders: Vec<_> = self.workers.values().filter(|w| held(w.word)).map(|w| w.place).collect();
+        let places: BTreeSet<_> = holders.iter().collect();
+        assert_eq!(holders.len(), places.len(), "two sessions hold one partition: {holders:?}");
         let pinned: u64 = self.workers.values().flat_map(|w| &w.charges).map(|(_, b)| b).sum();
         let booked = self.broker.ledger().total();
         assert!(booked.vram + booked.host >= pinned, "pinned {pinned}, booked {booked:?}");
@@ -126,7 +133,7 @@ impl World {
         let now = self.now;
         match action {
             Action::Refuse { code, .. } => self.refused.push(code),
-            Action::SpawnWorker { session, tenant, .. } => {
+            Action::SpawnWorker { session, tenant, device, partition, .. } => {
                 let worker = Worker {
                     tenant,
                     word: GateWord::NEW,
@@ -142,9 +149,16 @@ impl World {
                     stuck: false,
                     done: 0,
                     scrubbed_for: 0,
+                    place: (device, partition),
+                    moves: 0,
                 };
                 assert!(self.workers.insert(session, worker).is_none() && !self.gone.contains(&session));
                 return Some(Input::WorkerSpawned { session, pid: 1 });
+            }
+            Action::MoveSession { session, partition } => {
+                let worker = self.worker(session);
+                assert!(!held(worker.word), "{session} is moved while it has the device");
+                (worker.place.1, worker.moves) = (partition, worker.moves + 1);
             }
             Action::Order { session, order, .. } => {
                 let worker = self.worker(session);
@@ -163,12 +177,12 @@ impl World {
                 return Some(Input::MemoryCreated { session, charge, created });
             }
             Action::GrantLease { session, generation, level, scrub, .. } => {
-                let tenant = self.worker(session).tenant;
+                let (tenant, place) = (self.worker(session).tenant, self.worker(session).place);
                 let start = self.start_time;
                 let worker = self.worker(session);
                 let granted = worker.word.grant(generation).ok();
                 if granted.is_some() {
-                    let other = self.last_holder.replace(tenant) != Some(tenant);
+                    let other = self.last_holder.insert(place, tenant) != Some(tenant);
                     let due = other && self.broker.config().scrub;
                     assert!(scrub == Scrub::ALL || !due, "`{tenant}` could see what another left");
                 }
@@ -244,7 +258,7 @@ impl World {
     pub fn connect(&mut self, uid: u32, wanted: Option<&str>) -> Option<SessionId> {
         self.connections += 1;
         let before: BTreeSet<_> = self.workers.keys().copied().collect();
-        let hello = Hello { tenant: wanted.map(name), command: Text::truncated("test"), device: 0 };
+        let hello = Hello { tenant: wanted.map(name), command: Text::truncated("test"), device: self.device };
         let peer = Peer { pid: 1, uid, gid: uid, cgroup: "/".into() };
         self.input(Input::Hello { connection: ConnectionId(self.connections), peer, hello: Ok(hello) });
         self.workers.keys().copied().find(|s| !before.contains(s))
@@ -278,6 +292,13 @@ impl World {
     pub fn admin(&mut self, command: AdminCommand) -> Result<AdminReply, broker::AdminError> {
         self.input(Input::Admin { token: AdminToken(1), command });
         self.replies.pop().expect("every command is answered")
+    }
+
+    pub fn status(&mut self) -> broker::Status {
+        match self.admin(AdminCommand::Status) {
+            Ok(AdminReply::Status(status)) => status,
+            other => panic!("not a status: {other:?}"),
+        }
     }
 
     pub fn submit(&mut self, session: SessionId, work: u64) {

@@ -17,7 +17,7 @@ messages! {
             tenant: Option<TenantName>,
             /// Name of the program, for people to read. A claim; nothing depends on it.
             command: Text<{ COMMAND_NAME_MAX }>,
-            /// Index among the broker's devices, in its order.
+            /// Index among the broker's devices, in its order, or [`ANY_DEVICE`](crate::limits::ANY_DEVICE).
             device: u32,
         }
     }

@@ -65,7 +65,7 @@ impl World<'_> {
                 }
                 None
             }
-            Action::SpawnWorker { session, connection, tenant, limits, .. } => {
+            Action::SpawnWorker { session, connection, tenant, limits, device, partition, .. } => {
                 let Some(program) = self.connections.remove(&connection) else {
                     return Err(Broken::Gone(session, "SpawnWorker".into()));
                 };
@@ -74,12 +74,17 @@ impl World<'_> {
                 let endless = (p.habit == Habit::Saturated).then(|| (p.kernels, Random::stream(draw, program as u64)));
                 let mut worker = Worker::new(program, tenant, p.vice, endless);
                 worker.max_dispatch = limits.max_dispatch;
+                worker.place = self.place(device, partition);
                 self.workers.insert(session, worker);
                 self.players[program].session = Some(session);
                 if p.vice != Vice::None {
                     self.books.any_cause(session);
                 }
                 Some(self.spawn(session))
+            }
+            Action::MoveSession { session, partition } => {
+                self.move_worker(session, partition)?;
+                None
             }
             Action::Order { session, order, .. } => {
                 let at = self.arrival(session);
@@ -127,7 +132,7 @@ impl World<'_> {
                     self.players[worker.program].session = None;
                     self.connect_again(worker.program);
                 }
-                self.meter.forget(self.now, session)?;
+                self.meters.iter_mut().try_for_each(|meter| meter.forget(self.now, session))?;
                 None
             }
             Action::Reply { reply, .. } => {
