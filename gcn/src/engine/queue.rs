@@ -388,7 +388,6 @@ fn decrement(signal: u64, times: Option<(u64, u64)>, mem: &dyn Memory, host: &dy
     if mailbox != 0 {
         let event = mem.load_acquire_u32(signal.wrapping_add(signal::EVENT_ID))?;
         mem.store_release_u64(mailbox, u64::from(event))?;
-        host.interrupt();
     }
     host.signal_changed(signal);
     Ok(())
