@@ -2,12 +2,17 @@
 
 use std::sync::Arc;
 
+use proto::limits::PAGE_BYTES;
 use proto::message::TenantAnswer;
 use proto::message::tenant::{self, BufferKind, FindSymbol, LoadCode, SymbolAt, SymbolKind, UnloadCode};
 use proto::text::Text;
 use proto::{Bytes, CodeId, DeviceAddress};
 
+use sys::mapping::Mapping;
+use sys::memfd::MemFd;
+
 use crate::error::ClientError;
+use crate::memory::{map, place_aligned, wanted};
 use crate::session::{Client, Session};
 
 /// A loaded code object, unloaded when the last handle is dropped. Kernels in flight then meet a fault.
@@ -19,6 +24,8 @@ struct Loaded {
     symbols: u32,
     address: u64,
     bytes: u64,
+    /// Its segments as this process sees them, where it may.
+    memory: Option<Mapping>,
     session: Arc<Session>,
 }
 
@@ -35,6 +42,16 @@ pub struct Symbol {
     pub bytes: u64,
     /// Whether a variable is read-only.
     pub constant: bool,
+    /// Bytes of a kernel's arguments, hidden ones included.
+    pub kernarg_bytes: u32,
+    /// Alignment of a kernel's arguments.
+    pub kernarg_align: u32,
+    /// LDS a work-group of a kernel needs in bytes, without what a packet adds.
+    pub group_bytes: u32,
+    /// Scratch a work-item of a kernel needs in bytes.
+    pub private_bytes: u32,
+    /// Whether a kernel calls functions with unknown stack needs, so that `private_bytes` is only a lower bound.
+    pub dynamic_stack: bool,
 }
 
 /// A kernel: what a dispatch needs to know. It keeps its code loaded.
@@ -52,7 +69,7 @@ pub struct Kernel {
     pub private_bytes: u32,
     /// Whether it calls functions with unknown stack needs, so that `private_bytes` is only a lower bound.
     pub dynamic_stack: bool,
-    _code: Code,
+    code: Code,
 }
 
 impl Client {
@@ -66,24 +83,69 @@ impl Client {
         // The worker copies it out before it answers, so the buffer goes at the end of this function.
         let file = self.alloc(BufferKind::Host, bytes)?;
         file.write(0, elf)?;
-        let load = LoadCode { image: file.part(bytes), at: DeviceAddress(0) };
+        // Too long or no ELF file at all: the worker finds the words for what is wrong with it.
+        let place = match image_bytes(elf) {
+            Some((bytes, align)) => place_aligned(&self.0, bytes, align)?,
+            None => None,
+        };
+        let load = LoadCode { image: file.part(bytes), at: wanted(place.as_ref()) };
+        let loaded = |id, symbols, address: DeviceAddress, bytes: Bytes| Loaded {
+            id,
+            symbols,
+            address: address.0,
+            bytes: bytes.0,
+            memory: None,
+            session: Arc::clone(&self.0),
+        };
         match self.0.request(&load.into())? {
-            (TenantAnswer::CodeReady(ready), _) => Ok(Code(Arc::new(Loaded {
-                id: ready.code,
-                symbols: ready.symbols,
-                address: ready.address.0,
-                bytes: ready.bytes.0,
-                session: Arc::clone(&self.0),
-            }))),
+            (TenantAnswer::CodeShared(ready), Some(fd)) => {
+                // From here on dropping it unloads the code.
+                let mut code = loaded(ready.code, ready.symbols, ready.address, ready.bytes);
+                let memory = MemFd::adopt(fd, usize::try_from(ready.bytes.0).unwrap_or(0))?;
+                code.memory = Some(map(&memory, place, ready.address)?);
+                Ok(Code(Arc::new(code)))
+            }
+            (TenantAnswer::CodeReady(ready), None) => {
+                Ok(Code(Arc::new(loaded(ready.code, ready.symbols, ready.address, ready.bytes))))
+            }
             (other, _) => Err(self.0.misunderstood(&other)),
         }
     }
+}
+
+/// Returns how many bytes of addresses the segments of an ELF file take, from address zero of the file, and their alignment. `None` for what
+/// is no ELF file of 64 bits or has nothing to load.
+///
+/// This is only a wish for a place: the worker reads the file for itself, and refuses what differs.
+fn image_bytes(elf: &[u8]) -> Option<(u64, u64)> {
+    let u16_at = |at: usize| Some(u16::from_le_bytes(elf.get(at..at.checked_add(2)?)?.try_into().ok()?));
+    let u32_at = |at: usize| Some(u32::from_le_bytes(elf.get(at..at.checked_add(4)?)?.try_into().ok()?));
+    let u64_at = |at: usize| Some(u64::from_le_bytes(elf.get(at..at.checked_add(8)?)?.try_into().ok()?));
+    if elf.get(..5)? != b"\x7fELF\x02" {
+        return None;
+    }
+    let (first, size, count) = (usize::try_from(u64_at(32)?).ok()?, u16_at(54)?, u16_at(56)?);
+    let (mut end, mut align) = (0, PAGE_BYTES);
+    for index in 0..usize::from(count) {
+        let header = first.checked_add(index * usize::from(size))?;
+        if u32_at(header)? == 1 {
+            end = end.max(u64_at(header + 16)?.checked_add(u64_at(header + 40)?)?);
+            align = align.max(u64_at(header + 48)?);
+        }
+    }
+    let bytes = end.checked_next_multiple_of(PAGE_BYTES)?;
+    (bytes > 0 && align.is_power_of_two()).then_some((bytes, align))
 }
 
 impl Code {
     /// Returns where its segments lie: address and size in bytes.
     pub fn place(&self) -> (u64, u64) {
         (self.0.address, self.0.bytes)
+    }
+
+    /// Returns its segments as this process sees them, or [`ClientError::NotMapped`] where they are reached by copies only.
+    pub fn memory(&self) -> Result<&Mapping, ClientError> {
+        self.0.memory.as_ref().ok_or(ClientError::NotMapped)
     }
 
     /// Returns how many symbols it has.
@@ -126,8 +188,15 @@ impl Code {
             group_bytes: found.group_bytes,
             private_bytes: found.private_bytes,
             dynamic_stack: found.dynamic_stack != 0,
-            _code: self.clone(),
+            code: self.clone(),
         })
+    }
+}
+
+impl Kernel {
+    /// Returns the code it belongs to.
+    pub fn code(&self) -> &Code {
+        &self.code
     }
 }
 
@@ -140,6 +209,11 @@ impl From<tenant::Symbol> for Symbol {
             address: symbol.address.0,
             bytes,
             constant: symbol.constant != 0,
+            kernarg_bytes: symbol.kernarg_bytes,
+            kernarg_align: symbol.kernarg_align,
+            group_bytes: symbol.group_bytes,
+            private_bytes: symbol.private_bytes,
+            dynamic_stack: symbol.dynamic_stack != 0,
         }
     }
 }
@@ -148,5 +222,41 @@ impl Drop for Loaded {
     fn drop(&mut self) {
         // A session that is over has unloaded it already.
         let _ = self.session.command(&UnloadCode { code: self.id }.into());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An ELF header with two program headers: nothing to load, and a segment up to 0x2345 that wants 64 KiB of alignment.
+    fn file() -> Vec<u8> {
+        let mut file = vec![0; 64 + 2 * 56];
+        file[..5].copy_from_slice(b"\x7fELF\x02");
+        file[32..40].copy_from_slice(&64u64.to_le_bytes());
+        file[54..58].copy_from_slice(&[56, 0, 2, 0]);
+        let load = &mut file[64 + 56..];
+        load[..4].copy_from_slice(&1u32.to_le_bytes());
+        load[16..24].copy_from_slice(&0x2000u64.to_le_bytes());
+        load[40..48].copy_from_slice(&0x345u64.to_le_bytes());
+        load[48..56].copy_from_slice(&0x1_0000u64.to_le_bytes());
+        file
+    }
+
+    #[test]
+    fn a_place_is_as_large_as_the_segments_reach() {
+        assert_eq!(image_bytes(&file()), Some((0x3000, 0x1_0000)));
+    }
+
+    #[test]
+    fn what_is_no_elf_file_wants_no_place() {
+        let good = file();
+        assert_eq!(image_bytes(b"#!/bin/sh"), None);
+        for cut in 0..good.len() {
+            assert_eq!(image_bytes(&good[..cut]), None, "cut to {cut} bytes");
+        }
+        let mut far = good;
+        far[64 + 56 + 40..64 + 56 + 48].copy_from_slice(&u64::MAX.to_le_bytes());
+        assert_eq!(image_bytes(&far), None);
     }
 }

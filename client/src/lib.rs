@@ -45,7 +45,7 @@ pub use error::{ClientError, ConnectError, Denial, End, WaitError};
 pub use memory::Buffer;
 pub use queue::{Dispatch, Queue};
 pub use session::Client;
-pub use signal::{Condition, Signal};
+pub use signal::{Condition, Signal, SignalRef};
 
 pub use proto::message::tenant::{BufferKind, MemoryUse, SymbolKind};
 pub use proto::message::{DenyCode, DeviceFacts, EndReason, Fault, FaultKind, RefuseCode};

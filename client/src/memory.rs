@@ -55,9 +55,14 @@ impl Client {
 /// Takes a place for an object of `bytes` in the arena, where the tenant chooses addresses. Too much for the arena is answered as
 /// the worker would answer it: as too much.
 pub(crate) fn place(session: &Session, bytes: u64) -> Result<Option<ArenaRange>, ClientError> {
+    place_aligned(session, bytes, PAGE_BYTES)
+}
+
+/// As [`place`], at an address that is a multiple of `align`, a power of two.
+pub(crate) fn place_aligned(session: &Session, bytes: u64, align: u64) -> Result<Option<ArenaRange>, ClientError> {
     let Some(arena) = &session.arena else { return Ok(None) };
-    let range = arena.allocate(usize::try_from(bytes).unwrap_or(usize::MAX), PAGE_BYTES as usize);
-    range.map(Some).map_err(ClientError::from)
+    let (bytes, align) = (usize::try_from(bytes).unwrap_or(usize::MAX), usize::try_from(align).unwrap_or(0));
+    arena.allocate(bytes, align).map(Some).map_err(ClientError::from)
 }
 
 /// Maps what came where it was announced to be.

@@ -2,7 +2,7 @@
 
 use std::os::fd::OwnedFd;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -20,9 +20,9 @@ use sys::mapping::{Access, Mapping};
 use sys::memfd::MemFd;
 use sys::socket::{Channel, SendError};
 
-use crate::connection::{Answer, Connection, Deaf, listen, receive};
+use crate::connection::{Answer, Connection, Deaf, Sleepers, listen, receive};
 use crate::error::{ClientError, ConnectError, End};
-use crate::signal::Pool;
+use crate::signal::Pools;
 
 /// How many addresses a session reserves if the device allows that many. They cost nothing until used.
 const ARENA_BYTES: u64 = 1 << 40;
@@ -40,9 +40,9 @@ pub(crate) struct Session {
     pub(crate) connection: Arc<Connection>,
     welcome: Welcome,
     /// The session page.
-    pub(crate) page: Mapping,
+    pub(crate) page: Arc<Mapping>,
     pub(crate) arena: Option<Arena>,
-    pub(crate) pools: Mutex<Vec<Arc<Pool>>>,
+    pub(crate) pools: Pools,
     listener: Option<JoinHandle<()>>,
 }
 
@@ -85,14 +85,15 @@ impl Client {
 
     fn begin(channel: Channel, welcome: Welcome, page: OwnedFd) -> Result<Self, ConnectError> {
         let page = MemFd::adopt(page, proto::session::BYTES.0 as usize)?;
-        let page = Mapping::new(&page, Access::ReadWrite)?;
+        let page = Arc::new(Mapping::new(&page, Access::ReadWrite)?);
         let arena = match welcome.device.arena {
             ArenaRule::Tenant => Some(reserve(&welcome.device)?),
             ArenaRule::Backend => None,
         };
         let connection = Arc::new(Connection::new(channel));
+        connection.register(Sleepers::Word(Arc::downgrade(&page), proto::session::EVENT_WAKE));
         let listener = Some(listen(&connection).map_err(ConnectError::Thread)?);
-        Ok(Self(Arc::new(Session { connection, welcome, page, arena, pools: Mutex::default(), listener })))
+        Ok(Self(Arc::new(Session { connection, welcome, page, arena, pools: Pools::default(), listener })))
     }
 
     /// Returns what there is to know about the device; sizes are this tenant's limits.
@@ -168,10 +169,6 @@ impl Session {
 
     pub(crate) fn fault(&self, queue: proto::QueueId) -> Option<Fault> {
         self.connection.fault(queue)
-    }
-
-    pub(crate) fn pools(&self) -> std::sync::MutexGuard<'_, Vec<Arc<Pool>>> {
-        self.pools.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

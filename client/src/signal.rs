@@ -2,9 +2,13 @@
 //!
 //! They live in pools: one buffer holds many, so that making one costs no message. A dropped signal's place is used again, so
 //! no packet in flight may name it by then.
+//!
+//! [`Signal`] owns its place. Who has to hand signals out as bare addresses ([`Signal::into_address`]) finds them again with
+//! [`Client::signal_at`]; that takes no lock. Every change, by the worker or by this process, rings the signal's own wake word and then the
+//! session's ([`Client::changes`]), so one thread can wait for any number of signals.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use proto::Bytes;
 use proto::limits::SIGNAL_POOLS_PER_SESSION_MAX;
@@ -21,8 +25,10 @@ use crate::memory::RawBuffer;
 use crate::queue::Queue;
 use crate::session::{Client, Session};
 
-/// Signals of one pool: five pages. HIP makes about 60.
-const POOL_SIGNALS: u32 = 256;
+/// Signals of a session's first pool: five pages. HIP makes about 60.
+const FIRST_POOL_SIGNALS: u32 = 256;
+/// Signals of every further one: who needs many needs very many.
+const POOL_SIGNALS: u32 = proto::limits::SIGNALS_PER_POOL_MAX;
 
 /// What a signal's value is compared by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,7 +44,8 @@ pub enum Condition {
 }
 
 impl Condition {
-    fn holds(self, value: i64, than: i64) -> bool {
+    /// Whether a value satisfies the condition.
+    pub fn holds(self, value: i64, than: i64) -> bool {
         match self {
             Self::Equal => value == than,
             Self::NotEqual => value != than,
@@ -56,6 +63,29 @@ pub(crate) struct Pool {
     free: Mutex<Vec<u32>>,
 }
 
+/// The pools of a session. They only become more, so that whoever looks one up needs no lock.
+pub(crate) struct Pools {
+    /// Held while a pool is made, so that threads that need one at the same time make one together.
+    making: Mutex<()>,
+    list: [OnceLock<Arc<Pool>>; SIGNAL_POOLS_PER_SESSION_MAX],
+}
+
+impl Default for Pools {
+    fn default() -> Self {
+        Self { making: Mutex::default(), list: [const { OnceLock::new() }; SIGNAL_POOLS_PER_SESSION_MAX] }
+    }
+}
+
+impl Pools {
+    fn iter(&self) -> impl Iterator<Item = &Arc<Pool>> {
+        self.list.iter().map_while(OnceLock::get)
+    }
+
+    fn take_place(&self) -> Option<(Arc<Pool>, u32)> {
+        self.iter().find_map(|pool| Some((Arc::clone(pool), pool.free().pop()?)))
+    }
+}
+
 /// One signal. Its place is given back when dropped.
 pub struct Signal {
     pool: Arc<Pool>,
@@ -63,36 +93,100 @@ pub struct Signal {
     session: Arc<Session>,
 }
 
+/// A signal that somebody else owns.
+#[derive(Clone, Copy)]
+pub struct SignalRef<'a> {
+    pool: &'a Pool,
+    index: u32,
+    session: &'a Session,
+}
+
 impl Client {
     /// Makes a signal with a value. A packet's completion subtracts one, so 1 is the usual start.
     pub fn signal(&self, value: i64) -> Result<Signal, ClientError> {
         let (pool, index) = self.0.signal_place()?;
         let signal = Signal { pool, index, session: Arc::clone(&self.0) };
-        signal.pool.memory.write(signal.at(), AmdSignal::new(value).as_bytes())?;
+        let pool = &signal.pool;
+        // The mailbox is what device code writes before it interrupts, when it changes the value itself.
+        let mailbox = pool.layout.mailbox(index).map_or(0, |at| pool.buffer.address() + at as u64);
+        let fresh = AmdSignal {
+            event_mailbox_ptr: mailbox,
+            event_id: PoolLayout::event_id(index),
+            ..AmdSignal::new(value)
+        };
+        pool.memory.write(signal.as_ref().at(), fresh.as_bytes())?;
         Ok(signal)
+    }
+
+    /// Returns the signal at an address, or `None` if none of this session begins there. Takes no lock.
+    ///
+    /// Whether it is alive nobody knows: a place whose signal was dropped is found too.
+    pub fn signal_at(&self, address: u64) -> Option<SignalRef<'_>> {
+        self.0.pools.iter().find_map(|pool| {
+            let index = pool.layout.index_at(address.checked_sub(pool.buffer.address())?)?;
+            Some(SignalRef { pool, index, session: &self.0 })
+        })
+    }
+
+    /// Gives back the signal that [`Signal::into_address`] made an address of. Returns whether there can have been one.
+    ///
+    /// The caller promises to do it once, and that nobody uses the address any more.
+    pub fn drop_signal(&self, address: u64) -> bool {
+        self.signal_at(address).map(|signal| signal.pool.free().push(signal.index)).is_some()
+    }
+
+    /// Makes the worker look at rings and signals: for those who have changed them in memory.
+    pub fn ring_worker(&self) -> Result<(), ClientError> {
+        Ok(self.0.ring_worker()?)
+    }
+
+    /// Waits until `done` has an answer or the deadline passes. It is asked again whenever any signal of the session has changed, or the
+    /// session has ended, and at least every 100 ms.
+    pub fn changes<T>(&self, deadline: Deadline, done: impl FnMut() -> Option<T>) -> Result<Option<T>, ClientError> {
+        Ok(wake::wait(self.0.event_word(), deadline, done)?)
+    }
+
+    /// Wakes whoever waits in [`changes`](Self::changes).
+    pub fn stir(&self) -> Result<(), ClientError> {
+        Ok(wake::ring(self.0.event_word())?)
+    }
+
+    /// Returns a number that changes whenever a queue stops or the session ends: one load, for those who spin.
+    pub fn news(&self) -> u32 {
+        self.0.connection.news()
     }
 }
 
 impl Session {
     fn signal_place(&self) -> Result<(Arc<Pool>, u32), ClientError> {
-        // Held while a pool is made, so that threads that need one at the same time make one together.
-        let mut pools = self.pools();
-        if let Some(found) = pools.iter().find_map(|pool| Some((Arc::clone(pool), pool.free().pop()?))) {
+        if let Some(found) = self.pools.take_place() {
             return Ok(found);
         }
-        if pools.len() >= SIGNAL_POOLS_PER_SESSION_MAX {
-            let (what, value) = ("the number of signals", u64::from(POOL_SIGNALS) * pools.len() as u64 + 1);
-            return Err(ClientError::Argument { what, value, next: "drop signals that are not needed any more" });
+        let _making = self.pools.making.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(found) = self.pools.take_place() {
+            return Ok(found);
         }
-        let buffer = RawBuffer::new(self, BufferKind::Signals, PoolLayout::bytes_for(POOL_SIGNALS).0)?;
+        let made = self.pools.iter().count();
+        let Some(slot) = self.pools.list.get(made) else {
+            let (what, value) = ("the number of signals", u64::from(POOL_SIGNALS) * made as u64 + 1);
+            return Err(ClientError::Argument { what, value, next: "drop signals that are not needed any more" });
+        };
+        let signals = if made == 0 { FIRST_POOL_SIGNALS } else { POOL_SIGNALS };
+        let buffer = RawBuffer::new(self, BufferKind::Signals, PoolLayout::bytes_for(signals).0)?;
         let memory = Arc::clone(buffer.memory.as_ref().ok_or(ClientError::NotMapped)?);
         let layout = PoolLayout::of(Bytes(memory.len() as u64)).ok_or(ClientError::NotMapped)?;
         self.connection.register(Sleepers::Pool(Arc::downgrade(&memory)));
         let mut free: Vec<u32> = (0..layout.capacity()).rev().collect();
         let index = free.pop().ok_or(ClientError::NotMapped)?;
         let pool = Arc::new(Pool { buffer, memory, layout, free: Mutex::new(free) });
-        pools.push(Arc::clone(&pool));
-        Ok((pool, index))
+        // Nobody else fills slots while we hold the lock.
+        Ok((Arc::clone(slot.get_or_init(|| pool)), index))
+    }
+
+    /// The word that every change of a signal rings.
+    fn event_word(&self) -> &AtomicU32 {
+        // PANIC: inside the page, aligned to 4.
+        self.page.atomic_u32(proto::session::EVENT_WAKE).expect("inside the page")
     }
 }
 
@@ -103,65 +197,123 @@ impl Pool {
 }
 
 impl Signal {
-    fn at(&self) -> usize {
-        self.index as usize * SIGNAL_BYTES
+    /// Returns the same signal, borrowed.
+    pub fn as_ref(&self) -> SignalRef<'_> {
+        SignalRef { pool: &self.pool, index: self.index, session: &self.session }
     }
 
     /// Returns the signal's address: what a packet names it by.
     pub fn address(&self) -> u64 {
+        self.as_ref().address()
+    }
+
+    /// Gives up ownership: the address stands for the signal until [`Client::drop_signal`].
+    #[must_use]
+    pub fn into_address(self) -> u64 {
+        let address = self.address();
+        // The place stays taken; only the handles that kept pool and session alive go.
+        let mut signal = self;
+        signal.index = u32::MAX;
+        address
+    }
+
+    /// See [`SignalRef::load`].
+    pub fn load(&self) -> i64 {
+        self.as_ref().load()
+    }
+
+    /// See [`SignalRef::store`].
+    pub fn store(&self, value: i64) -> Result<(), ClientError> {
+        self.as_ref().store(value)
+    }
+
+    /// See [`SignalRef::subtract`].
+    pub fn subtract(&self, value: i64) -> Result<i64, ClientError> {
+        self.as_ref().subtract(value)
+    }
+
+    /// See [`SignalRef::times`].
+    pub fn times(&self) -> (u64, u64) {
+        self.as_ref().times()
+    }
+
+    /// See [`SignalRef::wait`].
+    pub fn wait(&self, condition: Condition, than: i64, deadline: Deadline) -> Result<i64, WaitError> {
+        self.as_ref().wait(condition, than, deadline)
+    }
+}
+
+impl<'a> SignalRef<'a> {
+    fn at(self) -> usize {
+        self.index as usize * SIGNAL_BYTES
+    }
+
+    /// Returns the signal's address: what a packet names it by.
+    pub fn address(self) -> u64 {
         self.pool.buffer.address() + self.at() as u64
     }
 
-    fn word(&self) -> &AtomicU64 {
+    /// Returns the value as it lies in shared memory. After a change call [`changed`](Self::changed).
+    pub fn word(self) -> &'a AtomicU64 {
         // PANIC: the pool's layout has the index, and signals are aligned to 64.
         self.pool.memory.atomic_u64(self.at() + SignalField::VALUE).expect("a signal lies inside its pool")
     }
 
-    fn wake_word(&self) -> &std::sync::atomic::AtomicU32 {
+    fn wake_word(self) -> &'a AtomicU32 {
         // PANIC: as above; wake words are aligned to 4.
-        self.pool
-            .layout
-            .wake(self.index)
-            .and_then(|at| self.pool.memory.atomic_u32(at))
-            .expect("a wake word per signal")
+        let place = self.pool.layout.wake(self.index);
+        place.and_then(|at| self.pool.memory.atomic_u32(at)).expect("a wake word per signal")
     }
 
-    /// Returns the value; what happened before its last change is visible.
-    pub fn load(&self) -> i64 {
-        self.word().load(Ordering::Acquire).cast_signed()
-    }
-
-    /// Changes the value and wakes whoever waits for it. Only what this process waits for notices at once: a barrier packet that
-    /// depends on it is looked at again when something else rings the worker, see [`Queue::ring`].
-    pub fn store(&self, value: i64) -> Result<(), ClientError> {
-        self.word().store(value.cast_unsigned(), Ordering::Release);
+    /// Wakes whoever waits for this signal, or for any, and makes the worker look at packets that depend on it.
+    pub fn changed(self) -> Result<(), ClientError> {
         wake::ring(self.wake_word())?;
+        wake::ring(self.session.event_word())?;
         Ok(self.session.ring_worker()?)
     }
 
+    /// Returns the value; what happened before its last change is visible.
+    pub fn load(self) -> i64 {
+        self.word().load(Ordering::Acquire).cast_signed()
+    }
+
+    /// Changes the value and wakes whoever waits for it.
+    pub fn store(self, value: i64) -> Result<(), ClientError> {
+        self.word().store(value.cast_unsigned(), Ordering::Release);
+        self.changed()
+    }
+
     /// Subtracts from the value, wakes whoever waits for it, and returns the old value.
-    pub fn subtract(&self, value: i64) -> Result<i64, ClientError> {
+    pub fn subtract(self, value: i64) -> Result<i64, ClientError> {
         let old = self.word().fetch_sub(value.cast_unsigned(), Ordering::AcqRel).cast_signed();
-        wake::ring(self.wake_word())?;
-        self.session.ring_worker()?;
+        self.changed()?;
         Ok(old)
     }
 
     /// Returns when the packet that completed this signal began and ended, in nanoseconds of CLOCK_MONOTONIC; zeroes before.
-    pub fn times(&self) -> (u64, u64) {
+    pub fn times(self) -> (u64, u64) {
         let load = |field| self.pool.memory.load_u64(self.at() + field).unwrap_or(0);
         (load(SignalField::START), load(SignalField::END))
+    }
+
+    /// Says when the work that will complete this signal began and ended: for copies, which this process does itself.
+    pub fn set_times(self, began: u64, ended: u64) {
+        for (field, at) in [(SignalField::START, began), (SignalField::END, ended)] {
+            // Inside the pool, as every field of the signal is.
+            let _ = self.pool.memory.store_u64(self.at() + field, at);
+        }
     }
 
     /// Waits until the value satisfies a condition, and returns it.
     ///
     /// A packet of a queue that stopped never completes its signal; [`Queue::wait`] notices that too.
-    pub fn wait(&self, condition: Condition, than: i64, deadline: Deadline) -> Result<i64, WaitError> {
-        self.wait_with(condition, than, deadline, || Ok(()))
+    pub fn wait(self, condition: Condition, than: i64, deadline: Deadline) -> Result<i64, WaitError> {
+        self.wait_unless(condition, than, deadline, || Ok(()))
     }
 
-    fn wait_with(
-        &self,
+    /// As [`wait`](Self::wait), and gives up with what `hopeless` answers. It is asked when a queue has stopped or the session has ended.
+    pub fn wait_unless(
+        self,
         condition: Condition,
         than: i64,
         deadline: Deadline,
@@ -196,13 +348,16 @@ impl Queue {
     /// Waits until a signal is zero or less, as it is when the one packet it was made for has completed, or this queue stopped.
     pub fn wait(&self, signal: &Signal, deadline: Deadline) -> Result<(), WaitError> {
         let stopped = || self.fault().map_or(Ok(()), |fault| Err(WaitError::Fault(Box::new(fault))));
-        signal.wait_with(Condition::Less, 1, deadline, stopped).map(drop)
+        signal.as_ref().wait_unless(Condition::Less, 1, deadline, stopped).map(drop)
     }
 }
 
 impl Drop for Signal {
     fn drop(&mut self) {
-        self.pool.free().push(self.index);
+        // No index: the signal lives on as an address.
+        if self.index != u32::MAX {
+            self.pool.free().push(self.index);
+        }
     }
 }
 

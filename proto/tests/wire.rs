@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use proto::limits::{MAX_FDS, MAX_MESSAGE, PROTOCOL_VERSION};
 use proto::message::opening::Hello;
-use proto::message::tenant::{AllocBuffer, BufferKind, BufferShared, Denied, FindSymbol, Goodbye};
+use proto::message::tenant::{AllocBuffer, BufferKind, BufferShared, CodeShared, Denied, FindSymbol, Goodbye};
 use proto::message::worker::{SessionLimits, Start};
 use proto::message::{DenyCode, Opening, TenantAnswer, TenantRequest, WorkerOrder, WorkerReport};
 use proto::text::Text;
@@ -42,6 +42,12 @@ fn messages_survive_the_wire() {
     round_trip::<TenantRequest>(FindSymbol { code: CodeId(3), name: Text::truncated(&"_ZN".repeat(600)) });
     round_trip::<TenantRequest>(Goodbye {});
     round_trip::<TenantAnswer>(BufferShared { buffer: BufferId(9), bytes: Bytes(8192), address: DeviceAddress(4096) });
+    round_trip::<TenantAnswer>(CodeShared {
+        code: CodeId(1),
+        symbols: 2,
+        address: DeviceAddress(1 << 40),
+        bytes: Bytes(4096),
+    });
     round_trip::<TenantAnswer>(Denied {
         code: DenyCode::Vram,
         asked: u64::MAX,

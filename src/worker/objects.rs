@@ -14,7 +14,7 @@ use proto::limits::{
     SIGNAL_POOLS_PER_SESSION_MAX,
 };
 use proto::message::tenant::{
-    AllocBuffer, BufferKind, BufferShared, CodeReady, CreateQueue, Denied, Done, LoadCode, MemoryUse, QueuePriority,
+    AllocBuffer, BufferKind, BufferShared, CodeShared, CreateQueue, Denied, Done, LoadCode, MemoryUse, QueuePriority,
     QueueReady, SetQueueUnits, Symbol, SymbolKind,
 };
 use proto::message::worker::ChargeKind;
@@ -167,7 +167,7 @@ impl Objects {
                 self.queues.get(&wanted.queue).ok_or_else(|| No::unknown(wanted.queue))?;
                 check_priority(wanted.priority).map(done)
             }
-            TenantRequest::LoadCode(wanted) => self.load_code(&wanted).map(|ready| (ready.into(), None)),
+            TenantRequest::LoadCode(wanted) => self.load_code(&wanted),
             TenantRequest::UnloadCode(which) => self.unload_code(which.code).map(done),
             TenantRequest::FindSymbol(wanted) => {
                 let code = self.codes.get(&wanted.code).ok_or_else(|| No::unknown(wanted.code))?;
@@ -442,7 +442,7 @@ impl Objects {
 
     // Code.
 
-    fn load_code(&mut self, wanted: &LoadCode) -> Result<CodeReady, No> {
+    fn load_code(&mut self, wanted: &LoadCode) -> Result<Answer, No> {
         if self.codes.len() >= CODE_OBJECTS_PER_SESSION_MAX {
             return Err(No::objects("code objects", CODE_OBJECTS_PER_SESSION_MAX));
         }
@@ -463,8 +463,8 @@ impl Objects {
         }
         let Pinned { charge, memory, address, bytes } =
             self.pin(ChargeKind::Code, object.image_bytes(), Rights::ReadExecute, wanted.at)?;
-        drop(memory);
         if let Err(error) = self.memory.load_code(&object, address) {
+            drop(memory);
             self.unpin(address, charge);
             return Err(error.into());
         }
@@ -475,7 +475,9 @@ impl Objects {
         let entry = CodeEntry { object, address, charge };
         let symbols = entry.symbols();
         self.codes.insert(id, entry);
-        Ok(CodeReady { code: id, symbols, address: DeviceAddress(address), bytes: Bytes(bytes) })
+        // The tenant's own code and variables. What it writes over instructions, it alone runs.
+        let answer = CodeShared { code: id, symbols, address: DeviceAddress(address), bytes: Bytes(bytes) };
+        Ok((answer.into(), Some(memory)))
     }
 
     fn unload_code(&mut self, id: CodeId) -> Result<(), No> {

@@ -223,8 +223,16 @@ impl Shared {
     pub(super) fn ring_signal(&self, signal: u64) {
         for pool in self.pools.load().iter() {
             if let Some(index) = signal.checked_sub(pool.address).and_then(|offset| pool.layout.index_at(offset)) {
-                return pool.ring(index);
+                pool.ring(index);
+                return self.ring_events();
             }
+        }
+    }
+
+    /// Wakes those who wait for any signal.
+    fn ring_events(&self) {
+        if let Some(word) = self.page.atomic_u32(session::EVENT_WAKE) {
+            wake::ring(word);
         }
     }
 
@@ -233,5 +241,6 @@ impl Shared {
         for pool in self.pools.load().iter() {
             (0..pool.layout.capacity()).for_each(|index| pool.ring(index));
         }
+        self.ring_events();
     }
 }

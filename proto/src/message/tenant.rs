@@ -95,7 +95,8 @@ messages! {
             priority: QueuePriority,
         }
         /// Loads a code object that the tenant put into a buffer. The worker copies it once and reads only its copy, so
-        /// the buffer may be freed as soon as the answer is there. Answer: [`CodeReady`].
+        /// the buffer may be freed as soon as the answer is there. Answer: [`CodeShared`] where the tenant may map it, else
+        /// [`CodeReady`].
         LoadCode = 0x0207, fds 0 {
             /// Where the ELF file lies.
             image: ClaimedRange,
@@ -191,7 +192,7 @@ messages! {
             /// Where the tenant maps the queue object.
             address: DeviceAddress,
         }
-        /// A code object is loaded.
+        /// A code object is loaded where the tenant cannot map it.
         CodeReady = 0x0308, fds 0 {
             /// Its id.
             code: CodeId,
@@ -252,6 +253,17 @@ messages! {
             signal: u32,
             /// Why and what to do, for people.
             text: Text<{ SENTENCE_MAX }>,
+        }
+        /// A code object is loaded. The descriptor is a sealed memfd of exactly this size: the loaded segments, variables among them.
+        CodeShared = 0x030d, fds 1 {
+            /// Its id.
+            code: CodeId,
+            /// How many symbols it has.
+            symbols: u32,
+            /// Where its segments begin, and the tenant maps them.
+            address: DeviceAddress,
+            /// How much device memory they take.
+            bytes: Bytes,
         }
     }
 }
