@@ -258,6 +258,8 @@ constants! {
         HSA_AMD_AGENT_INFO_CHIP_ID = 0xa000;
         /// Size of a cacheline in bytes.
         HSA_AMD_AGENT_INFO_CACHELINE_SIZE = 0xa001;
+        /// The number of compute unit available in the agent.
+        HSA_AMD_AGENT_INFO_COMPUTE_UNIT_COUNT = 0xa002;
         /// The maximum clock frequency of the agent in MHz.
         HSA_AMD_AGENT_INFO_MAX_CLOCK_FREQUENCY = 0xa003;
         /// Internal driver node identifier.
@@ -295,6 +297,8 @@ constants! {
         /// Queries whether or not the host can directly access SVM memory that is physically resident in the
         /// agent's local memory.
         HSA_AMD_AGENT_INFO_SVM_DIRECT_HOST_ACCESS = 0xa013;
+        /// Some processors support more CUs than can reliably be used in a cooperative dispatch: the number that can.
+        HSA_AMD_AGENT_INFO_COOPERATIVE_COMPUTE_UNIT_COUNT = 0xa014;
         /// Queries the amount of memory available in bytes accross all global pools owned by the agent.
         HSA_AMD_AGENT_INFO_MEMORY_AVAIL = 0xa015, since 4;
         /// Timestamp value increase rate, in Hz.
