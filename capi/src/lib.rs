@@ -7,4 +7,32 @@
 //!
 //! It may use `client` and `hsa-sys`; nobody may depend on it.
 //!
-//! Nothing is exported yet. The functions will be a shell over `client`, one file for each chapter of the HSA runtime's manual.
+//! | module | subject |
+//! |---|---|
+//! | [`export`] | versioned names, and no panic beyond them |
+//! | [`edge`] | what C hands us, made safe to hold |
+//! | [`runtime`] | the session between `hsa_init` and `hsa_shut_down` |
+//! | [`system`], [`words`] | the system, extensions, status codes in words |
+//! | [`agent`] | agents, instruction sets, caches |
+//! | [`memory`], [`locked`], [`copy`] | pools, locked host memory, copies |
+//! | [`signal`], [`events`] | signals; the thread that calls handlers |
+//! | [`queue`] | queues, and what is told when a kernel goes wrong |
+//! | [`code`] | code objects and symbols |
+//! | [`image`] | limits and layouts of images |
+//! | [`refused`] | what answers NOT_SUPPORTED, and why |
+
+mod agent;
+mod code;
+mod copy;
+mod edge;
+mod events;
+mod export;
+mod image;
+mod locked;
+mod memory;
+mod queue;
+mod refused;
+mod runtime;
+mod signal;
+mod system;
+mod words;

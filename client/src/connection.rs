@@ -51,6 +51,8 @@ pub(crate) struct Connection {
     sleepers: Mutex<Vec<Sleepers>>,
     /// Whether kernels are short.
     habit: Habit,
+    /// Called with every fault and the end.
+    listener: OnceLock<Box<dyn Fn() + Send + Sync>>,
 }
 
 /// Where threads of this process may sleep.
@@ -74,6 +76,7 @@ impl Connection {
             news: AtomicU32::new(0),
             sleepers: Mutex::default(),
             habit: Habit::default(),
+            listener: OnceLock::new(),
         }
     }
 
@@ -100,6 +103,10 @@ impl Connection {
 
     pub(crate) fn fault(&self, queue: QueueId) -> Option<Fault> {
         self.faults.lock().unwrap_or_else(PoisonError::into_inner).get(&queue).cloned()
+    }
+
+    pub(crate) fn on_news(&self, listener: Box<dyn Fn() + Send + Sync>) -> bool {
+        self.listener.set(listener).is_ok()
     }
 
     pub(crate) fn register(&self, sleepers: Sleepers) {
@@ -260,6 +267,9 @@ impl Connection {
 
     fn ring_sleepers(&self) {
         self.news.fetch_add(1, Ordering::Release);
+        if let Some(listener) = self.listener.get() {
+            listener();
+        }
         let all = self.sleepers.lock().unwrap_or_else(PoisonError::into_inner);
         for sleepers in all.iter() {
             match sleepers {

@@ -42,10 +42,12 @@ mod signal;
 
 pub use code::{Code, Kernel, Symbol};
 pub use error::{ClientError, ConnectError, Denial, End, WaitError};
-pub use memory::Buffer;
-pub use queue::{Dispatch, Queue};
+pub use memory::{Buffer, Reserved};
+pub use queue::{Dispatch, Queue, READ_INDEX, WRITE_INDEX};
 pub use session::Client;
 pub use signal::{Condition, Signal, SignalRef};
 
 pub use proto::message::tenant::{BufferKind, MemoryUse, SymbolKind};
+pub use proto::message::tenant::{CuMask, QueuePriority};
 pub use proto::message::{DenyCode, DeviceFacts, EndReason, Fault, FaultKind, RefuseCode};
+pub use sys::clock::Deadline;

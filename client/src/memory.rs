@@ -52,6 +52,34 @@ impl Client {
     }
 }
 
+/// Addresses of the session's arena with nothing behind them. They are free again when dropped.
+pub struct Reserved(ArenaRange);
+
+impl Reserved {
+    /// Returns the first address.
+    pub fn address(&self) -> u64 {
+        self.0.address() as u64
+    }
+
+    /// Returns how many there are, in whole pages.
+    pub fn bytes(&self) -> u64 {
+        self.0.len() as u64
+    }
+}
+
+impl Client {
+    /// Reserves addresses that mean nothing yet, here or on the device. [`ClientError::NotMapped`] where the device chooses addresses.
+    pub fn reserve(&self, bytes: u64, align: u64) -> Result<Reserved, ClientError> {
+        place_aligned(&self.0, bytes, align.max(PAGE_BYTES))?.map(Reserved).ok_or(ClientError::NotMapped)
+    }
+
+    /// Whether an address belongs to the session's arena: what lies there was made by this session, or is nothing.
+    pub fn owns(&self, address: u64) -> bool {
+        let Some(arena) = &self.0.arena else { return false };
+        address.checked_sub(arena.address() as u64).is_some_and(|offset| offset < arena.len() as u64)
+    }
+}
+
 /// Takes a place for an object of `bytes` in the arena, where the tenant chooses addresses. Too much for the arena is answered as
 /// the worker would answer it: as too much.
 pub(crate) fn place(session: &Session, bytes: u64) -> Result<Option<ArenaRange>, ClientError> {

@@ -4,7 +4,7 @@
 //! lock, no message; a system call only to wake a worker that sleeps, or to sleep when the ring is full.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use proto::aql::{FenceScope, KernelDispatchPacket, PACKET_BYTES, PacketHeader, PacketType};
 use proto::message::tenant::{CreateQueue, CuMask, DestroyQueue, QueuePriority, SetQueuePriority, SetQueueUnits};
@@ -31,12 +31,19 @@ use crate::signal::Signal;
 const SHARED_APERTURE_HI: u32 = 0x0001_0000;
 const PRIVATE_APERTURE_HI: u32 = 0x0002_0000;
 
+/// Offset of the number of claimed slots in a queue object (u64, atomic).
+pub const WRITE_INDEX: usize = QueueLayout::WRITE_INDEX;
+/// Offset of the number of consumed packets in a queue object (u64, atomic).
+pub const READ_INDEX: usize = QueueLayout::READ_INDEX;
+
 /// A queue, given back when dropped with whatever is left in it.
 pub struct Queue {
     id: QueueId,
     layout: QueueLayout,
     memory: Arc<Mapping>,
     address: u64,
+    /// The worker has forgotten it.
+    gone: AtomicBool,
     session: Arc<Session>,
 }
 
@@ -134,7 +141,14 @@ impl Client {
             }
         };
         session.connection.register(Sleepers::Word(Arc::downgrade(&memory), QueueLayout::ROOM_WAKE));
-        let queue = Queue { id: got.queue, layout, memory, address: got.address.0, session: Arc::clone(session) };
+        let queue = Queue {
+            id: got.queue,
+            layout,
+            memory,
+            address: got.address.0,
+            gone: AtomicBool::new(false),
+            session: Arc::clone(session),
+        };
         queue.write_head()?;
         Ok(queue)
     }
@@ -248,6 +262,14 @@ impl Queue {
         room.unwrap_or(Ok(()))
     }
 
+    /// Stops the queue for good: what is left in it never runs. Its memory stays until it is dropped.
+    pub fn inactivate(&self) -> Result<(), ClientError> {
+        if self.gone.swap(true, Ordering::AcqRel) {
+            return Ok(());
+        }
+        self.session.command(&DestroyQueue { queue: self.id }.into())
+    }
+
     /// Narrows the queue to some of the tenant's compute units; an empty mask means all.
     pub fn set_units(&self, mask: &CuMask) -> Result<(), ClientError> {
         self.session.command(&SetQueueUnits { queue: self.id, mask: *mask }.into())
@@ -270,7 +292,7 @@ impl Session {
 impl Drop for Queue {
     fn drop(&mut self) {
         // The worker first, as with a buffer. A session that is over has nothing left to give back.
-        let _ = self.session.command(&DestroyQueue { queue: self.id }.into());
+        let _ = self.inactivate();
     }
 }
 

@@ -121,6 +121,12 @@ impl Client {
         self.0.connection.wait_ended(deadline)
     }
 
+    /// Has `listener` called, on a thread of this library, whenever a queue has stopped and when the session has ended. There can be one; returns
+    /// whether this is it. It must not wait for anything of this session.
+    pub fn on_news(&self, listener: impl Fn() + Send + Sync + 'static) -> bool {
+        self.0.connection.on_news(Box::new(listener))
+    }
+
     /// Returns the limits and the use of memory of the tenant, over all its sessions.
     pub fn memory_use(&self) -> Result<MemoryUse, ClientError> {
         match self.0.request(&QueryMemory {}.into())? {

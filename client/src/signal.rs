@@ -109,11 +109,8 @@ impl Client {
         let pool = &signal.pool;
         // The mailbox is what device code writes before it interrupts, when it changes the value itself.
         let mailbox = pool.layout.mailbox(index).map_or(0, |at| pool.buffer.address() + at as u64);
-        let fresh = AmdSignal {
-            event_mailbox_ptr: mailbox,
-            event_id: PoolLayout::event_id(index),
-            ..AmdSignal::new(value)
-        };
+        let fresh =
+            AmdSignal { event_mailbox_ptr: mailbox, event_id: PoolLayout::event_id(index), ..AmdSignal::new(value) };
         pool.memory.write(signal.as_ref().at(), fresh.as_bytes())?;
         Ok(signal)
     }

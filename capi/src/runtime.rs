@@ -1,0 +1,243 @@
+//! The one runtime of a process: between the first `hsa_init` and the last `hsa_shut_down` it is a session with the broker.
+//!
+//! Promises:
+//! - every call outside of that time answers NOT_INITIALIZED, and a forked child is outside of it: it may begin its own;
+//! - no function waits for a lock to find the runtime;
+//! - threads of ours run no signal handlers of the program;
+//! - without a broker `hsa_init` answers what AMD's library answers without a driver (OUT_OF_RESOURCES), and says why on standard error.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arc_swap::ArcSwapOption;
+use client::{Client, ClientError, DenyCode, DeviceFacts};
+use hsa_sys::raw::*;
+
+use crate::code::Codes;
+use crate::copy::Engine;
+use crate::edge::Answer;
+use crate::events::Events;
+use crate::memory::Memory;
+use crate::queue::Queues;
+
+/// Where the broker listens, when it is not the default place.
+const SOCKET: &str = "WAVEGATE_SOCKET";
+/// Which tenant to be, among those that the broker finds us to be.
+const TENANT: &str = "WAVEGATE_TENANT";
+/// Which devices to show: indices or unique names, as AMD's library reads it.
+const VISIBLE: &str = "ROCR_VISIBLE_DEVICES";
+
+/// What cannot be done here at all. The headers of ROCr 6.4 do not name it yet; later ones do.
+pub(crate) const HSA_STATUS_ERROR_NOT_SUPPORTED: hsa_status_t = 47;
+
+/// See the module.
+pub(crate) struct Runtime {
+    pub(crate) client: Client,
+    pub(crate) memory: Memory,
+    pub(crate) codes: Codes,
+    pub(crate) queues: Queues,
+    pub(crate) copies: Engine,
+    pub(crate) events: Events,
+    /// Whether the device is shown to the program.
+    pub(crate) visible: bool,
+    /// The process that began it.
+    pid: u32,
+}
+
+static RUNTIME: ArcSwapOption<Runtime> = ArcSwapOption::const_empty();
+/// How many more `hsa_init` than `hsa_shut_down` there were. Held while either is at work.
+static BEGUN: Mutex<u32> = Mutex::new(0);
+
+/// Calls `body` with the runtime.
+pub(crate) fn with<T>(body: impl FnOnce(&Arc<Runtime>) -> Answer<T>) -> Answer<T> {
+    match &*RUNTIME.load() {
+        Some(runtime) if runtime.is_ours() => body(runtime),
+        _ => Err(HSA_STATUS_ERROR_NOT_INITIALIZED),
+    }
+}
+
+/// As [`with`], for functions that answer a status.
+pub(crate) fn status_with(body: impl FnOnce(&Arc<Runtime>) -> Answer) -> hsa_status_t {
+    crate::edge::status(with(body))
+}
+
+/// Begins, or counts one more.
+pub(crate) fn init() -> Answer {
+    let mut begun = BEGUN.lock().unwrap_or_else(PoisonError::into_inner);
+    if RUNTIME.load().as_ref().is_some_and(|runtime| runtime.is_ours()) {
+        *begun = begun.checked_add(1).ok_or(HSA_STATUS_ERROR_REFCOUNT_OVERFLOW)?;
+        return Ok(());
+    }
+    let runtime = without_signals(Runtime::begin)?;
+    if let Some(parents) = RUNTIME.swap(Some(runtime)) {
+        // A forked child's copy of its parent's. Nothing in it may be ended from here, not even by dropping.
+        std::mem::forget(parents);
+    }
+    *begun = 1;
+    Ok(())
+}
+
+/// Ends, or counts one less.
+pub(crate) fn shut_down() -> Answer {
+    let mut begun = BEGUN.lock().unwrap_or_else(PoisonError::into_inner);
+    with(|_| Ok(()))?;
+    *begun -= 1;
+    if *begun == 0
+        && let Some(runtime) = RUNTIME.swap(None)
+    {
+        runtime.end();
+    }
+    Ok(())
+}
+
+impl Runtime {
+    fn begin() -> Answer<Arc<Runtime>> {
+        let socket =
+            std::env::var_os(SOCKET).filter(|path| !path.is_empty()).map_or_else(default_socket, PathBuf::from);
+        let tenant = std::env::var(TENANT).ok().filter(|name| !name.is_empty());
+        let client = Client::connect(&socket, tenant.as_deref()).map_err(|error| {
+            eprintln!("wavegate: no session at {}: {error}", socket.display());
+            HSA_STATUS_ERROR_OUT_OF_RESOURCES
+        })?;
+        let visible = match std::env::var(VISIBLE) {
+            Ok(list) => is_visible(&list, &uuid(client.device())),
+            Err(_) => true,
+        };
+        let memory = Memory::new();
+        Ok(Arc::new(Runtime {
+            memory,
+            codes: Codes::default(),
+            queues: Queues::default(),
+            copies: Engine::default(),
+            events: Events::default(),
+            visible,
+            pid: std::process::id(),
+            client,
+        }))
+    }
+
+    fn is_ours(&self) -> bool {
+        // A system call, but one of the cheapest; glibc has kept no copy since 2.25.
+        self.pid == std::process::id()
+    }
+
+    pub(crate) fn device(&self) -> &DeviceFacts {
+        self.client.device()
+    }
+
+    fn end(&self) {
+        self.events.close();
+        self.copies.close();
+        self.client.goodbye();
+    }
+}
+
+/// Runs `body`, and whatever threads it starts, with every signal blocked.
+pub(crate) fn without_signals<T>(body: impl FnOnce() -> T) -> T {
+    // SAFETY: both sets are ours; a blocked set is a property of this thread, and put back before anybody can tell.
+    unsafe {
+        let (mut all, mut before) = (std::mem::zeroed(), std::mem::zeroed());
+        libc::sigfillset(&mut all);
+        libc::pthread_sigmask(libc::SIG_SETMASK, &all, &mut before);
+        let done = body();
+        libc::pthread_sigmask(libc::SIG_SETMASK, &before, std::ptr::null_mut());
+        done
+    }
+}
+
+/// Returns the default of `wavegate serve`: the system's socket for root, else the user's; the system's too where a user has none.
+fn default_socket() -> PathBuf {
+    let systems = PathBuf::from("/run/wavegate/tenant.sock");
+    let users = std::env::var_os("XDG_RUNTIME_DIR").map(|dir| PathBuf::from(dir).join("wavegate/tenant.sock"));
+    // SAFETY: asks for a number.
+    let root = unsafe { libc::geteuid() } == 0;
+    users.filter(|path| !root && path.exists()).unwrap_or(systems)
+}
+
+/// Returns the device's unique name as AMD's library writes it.
+pub(crate) fn uuid(device: &DeviceFacts) -> String {
+    format!("GPU-{:016x}", device.uuid)
+}
+
+/// Whether the only device, number 0, is on a list of `ROCR_VISIBLE_DEVICES`. As in AMD's library the list ends at the first entry that names
+/// nothing.
+fn is_visible(list: &str, uuid: &str) -> bool {
+    let entries = list.split(',').map(str::trim);
+    entries.map_while(|entry| names_device(entry, uuid).then_some(())).next().is_some()
+}
+
+fn names_device(entry: &str, uuid: &str) -> bool {
+    // A unique name may be cut, as long as it still says that it is one.
+    entry == "0" || (entry.len() > "GPU-".len() && uuid.to_ascii_lowercase().starts_with(&entry.to_ascii_lowercase()))
+}
+
+/// Returns the status that stands for an error of the client library.
+#[allow(clippy::needless_pass_by_value, reason = "for map_err")]
+pub(crate) fn failed(error: ClientError) -> hsa_status_t {
+    match error {
+        ClientError::Denied(denial) => match denial.code {
+            DenyCode::Vram | DenyCode::HostMemory | DenyCode::Queues | DenyCode::Objects | DenyCode::Host => {
+                HSA_STATUS_ERROR_OUT_OF_RESOURCES
+            }
+            DenyCode::Size => HSA_STATUS_ERROR_INVALID_ALLOCATION,
+            DenyCode::Address | DenyCode::UnknownObject | DenyCode::Range => HSA_STATUS_ERROR_INVALID_ARGUMENT,
+            DenyCode::Code => HSA_STATUS_ERROR_INVALID_CODE_OBJECT,
+            DenyCode::UnknownSymbol => HSA_STATUS_ERROR_INVALID_SYMBOL_NAME,
+            DenyCode::Busy => HSA_STATUS_ERROR_RESOURCE_BUSY,
+            DenyCode::Unsupported => HSA_STATUS_ERROR_NOT_SUPPORTED,
+            DenyCode::Ending => HSA_STATUS_ERROR,
+        },
+        ClientError::Arena(_) | ClientError::Memory(_) | ClientError::Call(_) => HSA_STATUS_ERROR_OUT_OF_RESOURCES,
+        ClientError::Argument { .. } | ClientError::Bounds(_) => HSA_STATUS_ERROR_INVALID_ARGUMENT,
+        ClientError::NotMapped => HSA_STATUS_ERROR_INVALID_ALLOCATION,
+        ClientError::Forked => HSA_STATUS_ERROR_NOT_INITIALIZED,
+        ClientError::Ended(_) | ClientError::Fault(_) => HSA_STATUS_ERROR,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_list_of_visible_devices_is_read_as_amd_reads_it() {
+        let uuid = "GPU-00ab12cd34ef5678";
+        for (list, seen) in [
+            ("0", true),
+            (" 0 ", true),
+            ("0,1", true),
+            ("1,0", false),
+            ("", false),
+            ("-1", false),
+            ("GPU-00ab12cd34ef5678", true),
+            ("GPU-00AB12CD34EF5678", true),
+            ("GPU-00ab", true),
+            ("GPU-", false),
+            ("GPU-ff", false),
+            ("GPU-ff,0", false),
+        ] {
+            assert_eq!(is_visible(list, uuid), seen, "{list:?}");
+        }
+    }
+
+    #[test]
+    fn nothing_works_before_init() {
+        assert_eq!(with(|_| Ok(())), Err(HSA_STATUS_ERROR_NOT_INITIALIZED));
+        assert_eq!(shut_down(), Err(HSA_STATUS_ERROR_NOT_INITIALIZED));
+    }
+
+    #[test]
+    fn signals_are_blocked_only_inside() {
+        let blocked = || {
+            // SAFETY: asks for this thread's set of blocked signals.
+            unsafe {
+                let mut now = std::mem::zeroed();
+                libc::pthread_sigmask(libc::SIG_BLOCK, std::ptr::null(), &mut now);
+                libc::sigismember(&now, libc::SIGUSR1) == 1
+            }
+        };
+        let before = blocked();
+        assert!(without_signals(|| std::thread::spawn(blocked).join().unwrap()));
+        assert_eq!(blocked(), before);
+    }
+}
