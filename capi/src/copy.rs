@@ -183,7 +183,6 @@ fn work(desk: &Desk, runtime: &Weak<Runtime>) {
 
 /// Checks a copy's signals and hands it in.
 fn submit(runtime: &Arc<Runtime>, piece: Piece, count: u32, after: In<'_, hsa_signal_t>, done: hsa_signal_t) -> Answer {
-    runtime.queues.check()?;
     let after = after.list(count as usize)?;
     if done.handle != 0 {
         signal_of(runtime, done)?;
@@ -312,7 +311,6 @@ export! {
     /// Copies, and returns when it is done.
     fn hsa_memory_copy(to: *mut c_void, from: *mut c_void, size: usize) -> hsa_status_t {
         status_with(|runtime| {
-            runtime.queues.check()?;
             line(runtime, Opaque(to), Opaque(from), size)?.run();
             Ok(())
         })

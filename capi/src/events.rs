@@ -117,6 +117,11 @@ impl Events {
         self.put(runtime, |_| {})
     }
 
+    /// Has stopped queues looked at once more: one of them was given something.
+    pub(crate) fn look_at_queues(&self) {
+        self.post.put(|inbox| inbox.news = true);
+    }
+
     /// Ends the thread; it is not waited for, since this may be it.
     pub(crate) fn close(&self) {
         self.post.put(|inbox| inbox.closed = true);

@@ -14,7 +14,8 @@
 //! | [`runtime`] | the session between `hsa_init` and `hsa_shut_down` |
 //! | [`system`], [`words`] | the system, extensions, status codes in words |
 //! | [`agent`] | agents, instruction sets, caches |
-//! | [`memory`], [`locked`], [`copy`] | pools, locked host memory, copies |
+//! | [`memory`], [`copy`] | pools, copies |
+//! | [`locked`], [`maps`] | locked host memory, and the pages under it |
 //! | [`signal`], [`events`] | signals; the thread that calls handlers |
 //! | [`queue`] | queues, and what is told when a kernel goes wrong |
 //! | [`code`] | code objects and symbols |
@@ -29,6 +30,7 @@ mod events;
 mod export;
 mod image;
 mod locked;
+mod maps;
 mod memory;
 mod queue;
 mod refused;

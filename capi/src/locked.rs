@@ -1,21 +1,36 @@
 //! Host memory that was locked: the device sees it at an alias address.
 //!
 //! An alias is addresses of the session's arena with nothing behind them. Copies that name it run in this process on the host's own address
-//! ([`Locks::host_address`]), so locking and unlocking cost neither copies nor pages.
+//! ([`Locks::host_address`]), so locking costs a message and unlocking another, and neither costs copies or pages.
+//!
+//! **When a kernel touches an alias** it waits, and the worker asks for the address. The pages around it, at most [`WINDOW`] bytes, are then
+//! *shared*: copied into an object of the session, which is mapped over them and in the alias. From then on program and kernels work on the same
+//! bytes without a copy. When the last lock on shared pages goes, they become private again with what they held.
+//!
+//! What cannot be had:
+//! - pages are shared and made private whole. What another thread of the program stores into them in that moment, between the copy and the
+//!   mapping, is lost; kernels and the thread that waits for them are not concerned. A program that registers whole pages has only itself to
+//!   watch;
+//! - shared pages stay shared with children that fork while they are;
+//! - memory that the program unmaps before it unlocks it is left alone, whatever lies there by then.
 
 use std::collections::BTreeMap;
 use std::ffi::c_void;
-use std::sync::{PoisonError, RwLock};
+use std::os::fd::{AsFd as _, AsRawFd as _};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use client::Reserved;
+use client::{Alias, BufferKind, Object};
 use hsa_sys::raw::*;
 
 use crate::agent::agent_of;
 use crate::edge::{Answer, In, Opaque, Out};
 use crate::export::export;
+use crate::maps::{self, Holds};
 use crate::runtime::{Runtime, failed, status_with};
 
 const PAGE: u64 = 4096;
+/// Most bytes that become shared at once: a kernel waits for about as many milliseconds as these are MiB.
+const WINDOW: u64 = 4 << 20;
 
 /// One locked range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,56 +46,171 @@ pub(crate) struct Locked {
 struct Lock {
     host: u64,
     bytes: u64,
-    place: Reserved,
+    alias: Alias,
 }
 
 impl Lock {
     /// The alias has the pages of the range, so the offset in the first one stays.
     fn locked(&self) -> Locked {
-        Locked { host: self.host, alias: self.place.address() + self.host % PAGE, bytes: self.bytes }
+        Locked { host: self.host, alias: self.alias.address() + self.host % PAGE, bytes: self.bytes }
+    }
+
+    /// Returns the pages of the range: first address and the one behind the last.
+    fn pages(&self) -> (u64, u64) {
+        let first = self.host - self.host % PAGE;
+        (first, first + self.alias.bytes())
     }
 }
 
-/// All locked ranges, by the first page of their alias. A range may be locked several times.
+/// Pages of the program's that are shared with kernels.
+struct Shared {
+    bytes: u64,
+    object: Object,
+    file: maps::File,
+}
+
 #[derive(Default)]
-pub(crate) struct Locks(RwLock<BTreeMap<u64, Lock>>);
+struct Books {
+    /// By the first page of the alias. A range may be locked several times.
+    locks: BTreeMap<u64, Lock>,
+    /// By the first page of the program's.
+    shared: BTreeMap<u64, Shared>,
+    /// Objects whose pages the program has partly given to something else: they stay as they are.
+    lost: Vec<Object>,
+}
+
+/// See the module.
+#[derive(Default)]
+pub(crate) struct Locks(RwLock<Books>);
 
 impl Locks {
-    fn add(&self, runtime: &Runtime, host: u64, bytes: u64) -> Answer<u64> {
-        let pages = (host % PAGE + bytes).next_multiple_of(PAGE);
-        let place = runtime.client.reserve(pages, PAGE).map_err(failed)?;
-        let (first, lock) = (place.address(), Lock { host, bytes, place });
-        let alias = lock.locked().alias;
-        self.0.write().unwrap_or_else(PoisonError::into_inner).insert(first, lock);
-        Ok(alias)
+    fn books(&self) -> RwLockReadGuard<'_, Books> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes a range out that begins at `host`; the one locked last if there are several.
-    fn remove(&self, host: u64) -> Option<Lock> {
-        let mut all = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        let first = all.iter().rev().find(|(_, lock)| lock.host == host).map(|(first, _)| *first)?;
-        all.remove(&first)
+    fn books_mut(&self) -> RwLockWriteGuard<'_, Books> {
+        self.0.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn add(&self, runtime: &Arc<Runtime>, host: u64, bytes: u64) -> Answer<u64> {
+        let pages = (host % PAGE + bytes).next_multiple_of(PAGE);
+        answer_touches(runtime);
+        let alias = runtime.client.alias(pages, PAGE, true).map_err(failed)?;
+        let (first, lock) = (alias.address(), Lock { host, bytes, alias });
+        let address = lock.locked().alias;
+        self.books_mut().locks.insert(first, lock);
+        Ok(address)
+    }
+
+    /// Takes a range out that begins at `host`, the one locked last if there are several, and makes pages private that nobody else has locked.
+    fn remove(&self, host: u64) {
+        let mut books = self.books_mut();
+        let first = books.locks.iter().rev().find(|(_, lock)| lock.host == host).map(|(first, _)| *first);
+        let Some(lock) = first.and_then(|first| books.locks.remove(&first)) else { return };
+        let (from, to) = lock.pages();
+        // The device lets go of it first.
+        drop(lock);
+        let Books { locks, shared, lost } = &mut *books;
+        let touched: Vec<u64> = shared.range(..to).filter(|(at, s)| **at + s.bytes > from).map(|(at, _)| *at).collect();
+        for at in touched {
+            let end = at + shared[&at].bytes;
+            let wanted = locks.values().any(|lock| lock.pages().0 < end && at < lock.pages().1);
+            if !wanted && let Some(gone) = shared.remove(&at) {
+                match maps::holds(at, gone.bytes, gone.file) {
+                    Holds::All if maps::make_private(at, gone.bytes) => {}
+                    Holds::Nothing => {}
+                    Holds::All | Holds::Some => lost.push(gone.object),
+                }
+            }
+        }
     }
 
     /// Returns the host's own address for `bytes` at an address in an alias, if all of them belong to it.
     pub(crate) fn host_address(&self, address: u64, bytes: u64) -> Option<u64> {
-        let all = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        let locked = all.range(..=address).next_back()?.1.locked();
+        let books = self.books();
+        let locked = books.locks.range(..=address).next_back()?.1.locked();
         let offset = address.checked_sub(locked.alias)?;
         (offset < locked.bytes && bytes <= locked.bytes - offset).then_some(locked.host + offset)
     }
 
     /// Returns the range that an address belongs to, be it the host's or the alias.
     pub(crate) fn find(&self, address: u64) -> Option<Locked> {
-        let all = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let books = self.books();
         let within = |start: u64, bytes: u64| address.checked_sub(start).is_some_and(|offset| offset < bytes);
-        let mut ranges = all.values().map(Lock::locked);
+        let mut ranges = books.locks.values().map(Lock::locked);
         ranges.find(|locked| within(locked.alias, locked.bytes) || within(locked.host, locked.bytes))
+    }
+
+    /// Brings memory to an address of an alias that a kernel has touched.
+    fn supply(&self, runtime: &Runtime, address: u64) -> Answer {
+        let mut books = self.books_mut();
+        let Books { locks, shared, .. } = &mut *books;
+        let missing = HSA_STATUS_ERROR_INVALID_ALLOCATION;
+        let lock = locks.range(..=address).next_back().map(|(_, lock)| lock).ok_or(missing)?;
+        let offset = address - lock.alias.address();
+        if offset >= lock.alias.bytes() {
+            return Err(missing);
+        }
+        let (first, end) = lock.pages();
+        let page = first + offset;
+        let place = match shared.range(..=page).next_back().filter(|(at, s)| *at + s.bytes > page) {
+            Some((at, _)) => *at,
+            None => {
+                let (from, to) = window(page, (first, end), shared.iter().map(|(at, s)| (*at, *at + s.bytes)));
+                shared.insert(from, share(runtime, from, to - from)?);
+                from
+            }
+        };
+        let part = &shared[&place];
+        let (from, to) = (place.max(first), (place + part.bytes).min(end));
+        lock.alias.map(&part.object, from - place, to - from, lock.alias.address() + (from - first)).map_err(failed)
     }
 }
 
+/// Returns the pages to share when one is touched: a window around it, inside the locked ones, up to those that are shared already.
+fn window(page: u64, locked: (u64, u64), shared: impl Iterator<Item = (u64, u64)>) -> (u64, u64) {
+    let start = page - page % WINDOW;
+    let (mut from, mut to) = (start.max(locked.0), (start + WINDOW).min(locked.1));
+    for (first, end) in shared {
+        if end <= page {
+            from = from.max(end);
+        } else {
+            to = to.min(first);
+        }
+    }
+    (from, to)
+}
+
+/// Shares pages of the program's.
+fn share(runtime: &Runtime, at: u64, bytes: u64) -> Answer<Shared> {
+    let object = runtime.client.object(BufferKind::Host, bytes).map_err(failed)?;
+    let unreadable = HSA_STATUS_ERROR_INVALID_ALLOCATION;
+    let file = maps::File::of(object.as_fd()).ok_or(unreadable)?;
+    if maps::replace(at, bytes, object.as_fd().as_raw_fd()) {
+        Ok(Shared { bytes, object, file })
+    } else {
+        Err(unreadable)
+    }
+}
+
+/// Has touches answered from now on, each on a thread of its own: they are rare, and nobody else may have to wait for them.
+fn answer_touches(runtime: &Arc<Runtime>) {
+    let weak = Arc::downgrade(runtime);
+    runtime.client.on_touch(move |address| {
+        let Some(runtime) = weak.upgrade() else { return };
+        // The thread that calls has all signals blocked, and its children inherit that.
+        let named = std::thread::Builder::new().name("wavegate-pages".to_owned());
+        let _ = named.spawn(move || {
+            if runtime.memory.locks.supply(&runtime, address).is_err() {
+                // If this is not heard either, the kernel has its fault a little later.
+                let _ = runtime.client.refuse_touch(address);
+            }
+        });
+    });
+}
+
 fn lock(
-    runtime: &Runtime,
+    runtime: &Arc<Runtime>,
     host: Opaque,
     bytes: usize,
     agents: In<'_, hsa_agent_t>,
@@ -131,8 +261,27 @@ export! {
     /// Takes host memory away from the device. What was never locked is nobody's.
     fn hsa_amd_memory_unlock(host: Opaque) -> hsa_status_t {
         status_with(|runtime| {
-            drop(runtime.memory.locks.remove(host.0.addr() as u64));
+            runtime.memory.locks.remove(host.0.addr() as u64);
             Ok(())
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MIB: u64 = 1 << 20;
+
+    #[test]
+    fn a_window_stays_inside_what_is_locked_and_beside_what_is_shared() {
+        let locked = (10 * MIB, 21 * MIB);
+        let at = |page, shared: &[(u64, u64)]| window(page, locked, shared.iter().copied());
+        assert_eq!(at(13 * MIB, &[]), (12 * MIB, 16 * MIB));
+        assert_eq!(at(10 * MIB, &[]), (10 * MIB, 12 * MIB));
+        assert_eq!(at(20 * MIB, &[]), (20 * MIB, 21 * MIB));
+        let shared = [(9 * MIB, 13 * MIB), (14 * MIB, 15 * MIB)];
+        assert_eq!(at(13 * MIB + PAGE, &shared), (13 * MIB, 14 * MIB));
+        assert_eq!(at(15 * MIB, &shared), (15 * MIB, 16 * MIB));
     }
 }

@@ -155,7 +155,10 @@ fn allocate(runtime: &Runtime, pool: Pool, bytes: usize, place: Out<*mut c_void>
     if bytes == 0 {
         return Err(HSA_STATUS_ERROR_INVALID_ARGUMENT);
     }
-    runtime.queues.check()?;
+    if kind == BufferKind::Vram {
+        // Memory of the host is not refused after a fault: HIP does not survive that.
+        runtime.queues.check()?;
+    }
     let buffer = runtime.client.alloc(kind, bytes as u64).map_err(failed)?;
     let address = buffer.address();
     let block = Block { buffer, bytes, pool, user: Opaque(std::ptr::null_mut()), callbacks: Vec::new() };

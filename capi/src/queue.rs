@@ -3,10 +3,13 @@
 //! A queue's handle is the address of its `amd_queue_t`, which lies in the memory that the session shares with its worker. Programs read size,
 //! ring and doorbell from it and write packets themselves; the functions here are for the two indices.
 //!
-//! **When a kernel goes wrong.** The queue stops. What was in it is completed without having run, so that nobody waits for ever; the fault is
-//! told once on standard error; and from then on the session refuses work ([`Queues::check`]), so that the program's next
-//! call fails. A kernel that trapped, as `assert` and `abort` do, has meant to end the program: then the queue's callback is called, as
-//! AMD's library does.
+//! **When a kernel goes wrong** its queue stops, the fault is told on standard error, and then what AMD's library does: the program's function for
+//! memory faults is called if it has one, and the queue's callback, at which HIP ends the program. With `WAVEGATE_ON_FAULT=error` in the environment
+//! callbacks are called for traps only (an `assert` has meant to end the program). For everything else new device memory and queues are
+//! refused from then on, so that the program's next such call fails. HIP 5.2 does not pass on that a copy failed: its programs must check what
+//! they allocate, or had better be ended.
+//!
+//! What a stopped queue was given, and what it is given later, is completed without having run, so that nobody waits for ever.
 
 use std::collections::HashMap;
 use std::ffi::c_void;
@@ -21,6 +24,10 @@ use crate::edge::{Answer, In, Opaque, Out, Room};
 use crate::export::{export, ordered};
 use crate::runtime::{HSA_STATUS_ERROR_NOT_SUPPORTED, Runtime, failed, status_with};
 
+/// How faults are told: `error`, or as AMD's library does.
+const ON_FAULT: &str = "WAVEGATE_ON_FAULT";
+/// Offset of the completion signal in every packet.
+const COMPLETION: usize = std::mem::offset_of!(hsa_kernel_dispatch_packet_t, completion_signal);
 /// Fewest slots of a ring.
 pub(crate) const SLOTS_MIN: u32 = 64;
 
@@ -57,7 +64,7 @@ impl Queues {
         }
     }
 
-    /// Tells of the queues that have stopped since the last time. Called on the event thread.
+    /// Tells of the queues that have stopped since the last time, and completes what stopped queues hold. Called on the event thread.
     pub(crate) fn tell_faults(&self, runtime: &Runtime) {
         let stopped: Vec<(u64, Fault, Callback, Opaque)> = {
             let mut list = self.list.write().unwrap_or_else(PoisonError::into_inner);
@@ -69,38 +76,24 @@ impl Queues {
             })
             .collect()
         };
+        let as_errors = std::env::var_os(ON_FAULT).is_some_and(|how| how == "error");
         for (address, fault, callback, data) in stopped {
             let status = status_of(fault.kind);
             eprintln!("wavegate: {}", client::ClientError::Fault(Box::new(fault.clone())));
             let _ = self.broken.compare_exchange(0, u64::from(status), Ordering::AcqRel, Ordering::Acquire);
-            self.complete_what_is_left(runtime, address);
-            if matches!(fault.kind, FaultKind::Memory) {
+            if fault.kind == FaultKind::Memory {
                 self.tell_system(&fault);
-            } else if matches!(fault.kind, FaultKind::Trap)
-                && let Some(callback) = callback
+            }
+            if let Some(callback) = callback
+                && (!as_errors || fault.kind == FaultKind::Trap)
             {
                 let queue = std::ptr::with_exposed_provenance_mut(address as usize);
                 // SAFETY: C gave the function together with the data for it, for as long as the queue lives.
                 unsafe { callback(status, queue, data.0) };
             }
         }
-    }
-
-    /// Completes the packets that a stopped queue will not run, so that nobody waits for them.
-    fn complete_what_is_left(&self, runtime: &Runtime, address: u64) {
         let list = self.list.read().unwrap_or_else(PoisonError::into_inner);
-        let Some(entry) = list.get(&address) else { return };
-        let (memory, layout) = (entry.queue.memory(), entry.queue.layout());
-        let written = memory.load_u64(client::WRITE_INDEX).unwrap_or(0);
-        for index in entry.queue.consumed()..written.min(entry.queue.consumed() + u64::from(layout.slots().get())) {
-            let signal = memory.load_u64(layout.slot(index) + 56).unwrap_or(0);
-            if let Some(signal) = runtime.client.signal_at(signal)
-                && signal.load() > 0
-            {
-                // Who is not woken looks again soon.
-                let _ = signal.subtract(1);
-            }
-        }
+        list.values().filter(|entry| entry.told).for_each(|entry| complete_unrun(runtime, &entry.queue));
     }
 
     fn tell_system(&self, fault: &Fault) {
@@ -118,6 +111,28 @@ impl Queues {
         };
         // SAFETY: C gave the function together with the data for it.
         unsafe { call(&event, data.0) };
+    }
+}
+
+/// Completes the packets of a stopped queue without running them, as its worker would give slots back.
+fn complete_unrun(runtime: &Runtime, queue: &client::Queue) {
+    const INVALID: u32 = HSA_PACKET_TYPE_INVALID;
+    let (memory, layout) = (queue.memory(), queue.layout());
+    let Some(read) = memory.atomic_u64(client::READ_INDEX) else { return };
+    for _ in 0..layout.slots().get() {
+        let index = read.load(Ordering::Acquire);
+        let slot = layout.slot(index);
+        let Some(header) = memory.atomic_u32(slot) else { return };
+        if header.load(Ordering::Acquire) & 0xff == INVALID {
+            return;
+        }
+        let done = memory.load_u64(slot + COMPLETION).unwrap_or(0);
+        header.store(INVALID, Ordering::Release);
+        read.store(index + 1, Ordering::Release);
+        if let Some(signal) = runtime.client.signal_at(done) {
+            // Who is not woken looks again soon.
+            let _ = signal.subtract(1);
+        }
     }
 }
 

@@ -145,13 +145,11 @@ pub(crate) fn without_signals<T>(body: impl FnOnce() -> T) -> T {
     }
 }
 
-/// Returns the default of `wavegate serve`: the system's socket for root, else the user's; the system's too where a user has none.
+/// Returns the socket of the user's own broker if it is there, else the machine's: where every command of `wavegate` looks.
 fn default_socket() -> PathBuf {
-    let systems = PathBuf::from("/run/wavegate/tenant.sock");
-    let users = std::env::var_os("XDG_RUNTIME_DIR").map(|dir| PathBuf::from(dir).join("wavegate/tenant.sock"));
-    // SAFETY: asks for a number.
-    let root = unsafe { libc::geteuid() } == 0;
-    users.filter(|path| !root && path.exists()).unwrap_or(systems)
+    let users = std::env::var_os("XDG_RUNTIME_DIR").filter(|dir| !dir.is_empty());
+    let users = users.map(|dir| PathBuf::from(dir).join("wavegate/tenant.sock"));
+    users.filter(|path| path.exists()).unwrap_or_else(|| PathBuf::from("/run/wavegate/tenant.sock"))
 }
 
 /// Returns the device's unique name as AMD's library writes it.

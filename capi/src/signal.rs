@@ -32,7 +32,12 @@ fn changed(signal: hsa_signal_t) {
     let _ = with(|runtime| match runtime.client.signal_at(signal.handle) {
         Some(signal) => signal.changed().map_err(failed),
         // A doorbell: the worker looks at the ring, whatever the value.
-        None => runtime.client.ring_worker().map_err(failed),
+        None => {
+            if runtime.queues.check().is_err() {
+                runtime.events.look_at_queues();
+            }
+            runtime.client.ring_worker().map_err(failed)
+        }
     });
 }
 

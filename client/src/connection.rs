@@ -53,6 +53,8 @@ pub(crate) struct Connection {
     habit: Habit,
     /// Called with every fault and the end.
     listener: OnceLock<Box<dyn Fn() + Send + Sync>>,
+    /// Called with every address of an alias that a kernel waits for.
+    touched: OnceLock<Box<dyn Fn(u64) + Send + Sync>>,
 }
 
 /// Where threads of this process may sleep.
@@ -77,6 +79,7 @@ impl Connection {
             sleepers: Mutex::default(),
             habit: Habit::default(),
             listener: OnceLock::new(),
+            touched: OnceLock::new(),
         }
     }
 
@@ -107,6 +110,10 @@ impl Connection {
 
     pub(crate) fn on_news(&self, listener: Box<dyn Fn() + Send + Sync>) -> bool {
         self.listener.set(listener).is_ok()
+    }
+
+    pub(crate) fn on_touch(&self, touched: Box<dyn Fn(u64) + Send + Sync>) -> bool {
+        self.touched.set(touched).is_ok()
     }
 
     pub(crate) fn register(&self, sleepers: Sleepers) {
@@ -251,6 +258,12 @@ impl Connection {
                 faults.insert(event.fault.queue, event.fault);
                 drop(faults);
                 self.ring_sleepers();
+            }
+            TenantAnswer::AliasTouched(event) => {
+                // With nobody to ask the kernel waits in vain, for as long as the worker lets it.
+                if let Some(touched) = self.touched.get() {
+                    touched(event.at.0);
+                }
             }
             answer => {
                 let mut asked = self.asked();

@@ -1,10 +1,13 @@
 //! Buffers: memory that kernels see at the address at which this process sees it.
 
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 
 use proto::limits::PAGE_BYTES;
 use proto::message::TenantAnswer;
-use proto::message::tenant::{AllocBuffer, BufferKind, FreeBuffer};
+use proto::message::tenant::{
+    AllocBuffer, BufferKind, CloseAlias, FreeBuffer, MapBuffer, OpenAlias, RefuseTouch, UnmapBuffer,
+};
 use proto::{BufferId, Bytes, ClaimedRange, DeviceAddress};
 use sys::arena::{ArenaError, ArenaRange};
 use sys::mapping::{Access, Mapping};
@@ -52,25 +55,111 @@ impl Client {
     }
 }
 
-/// Addresses of the session's arena with nothing behind them. They are free again when dropped.
-pub struct Reserved(ArenaRange);
+/// Memory that kernels may be shown in an [`Alias`], and that this process maps where it likes. It has no address of its own here.
+pub struct Object {
+    memory: MemFd,
+    raw: RawBuffer,
+    // As in a buffer.
+    _session: Arc<Session>,
+}
 
-impl Reserved {
+/// Addresses at which kernels see memory of this process that is not theirs: empty until something is mapped there. Closed when dropped.
+pub struct Alias {
+    // Declared first: the worker closes it before the addresses can be had again.
+    open: OpenedAlias,
+    range: ArenaRange,
+    session: Arc<Session>,
+}
+
+/// Closes an alias.
+struct OpenedAlias {
+    connection: Arc<Connection>,
+    at: DeviceAddress,
+}
+
+impl Drop for OpenedAlias {
+    fn drop(&mut self) {
+        // If the session is over there is nothing left to close.
+        let _ = self.connection.request(&CloseAlias { at: self.at }.into());
+    }
+}
+
+impl Alias {
     /// Returns the first address.
     pub fn address(&self) -> u64 {
-        self.0.address() as u64
+        self.open.at.0
     }
 
     /// Returns how many there are, in whole pages.
     pub fn bytes(&self) -> u64 {
-        self.0.len() as u64
+        self.range.len() as u64
+    }
+
+    /// Lets kernels see `bytes` from `offset` of an object at an address of the alias, all whole pages.
+    pub fn map(&self, object: &Object, offset: u64, bytes: u64, at: u64) -> Result<(), ClientError> {
+        let part = ClaimedRange { buffer: object.raw.id, offset: Bytes(offset), bytes: Bytes(bytes) };
+        self.session.command(&MapBuffer { part, at: DeviceAddress(at) }.into())
+    }
+
+    /// Takes back what [`map`](Self::map) did at an address.
+    pub fn unmap(&self, at: u64) -> Result<(), ClientError> {
+        self.session.command(&UnmapBuffer { at: DeviceAddress(at) }.into())
+    }
+}
+
+impl Object {
+    /// Returns the size in bytes, in whole pages.
+    pub fn bytes(&self) -> u64 {
+        self.raw.bytes
+    }
+}
+
+impl AsFd for Object {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.memory.as_fd()
     }
 }
 
 impl Client {
-    /// Reserves addresses that mean nothing yet, here or on the device. [`ClientError::NotMapped`] where the device chooses addresses.
-    pub fn reserve(&self, bytes: u64, align: u64) -> Result<Reserved, ClientError> {
-        place_aligned(&self.0, bytes, align.max(PAGE_BYTES))?.map(Reserved).ok_or(ClientError::NotMapped)
+    /// Allocates memory without an address of its own, all zero. [`ClientError::NotMapped`] where this process cannot have it.
+    pub fn object(&self, kind: BufferKind, bytes: u64) -> Result<Object, ClientError> {
+        let session = &self.0;
+        match session.request(&AllocBuffer { kind, bytes: Bytes(bytes), at: DeviceAddress(0) }.into())? {
+            (TenantAnswer::BufferShared(got), Some(fd)) => {
+                let connection = Arc::clone(&session.connection);
+                let raw =
+                    RawBuffer { connection, id: got.buffer, address: got.address.0, bytes: got.bytes.0, memory: None };
+                let memory = MemFd::adopt(fd, usize::try_from(got.bytes.0).unwrap_or(0))?;
+                Ok(Object { memory, raw, _session: Arc::clone(session) })
+            }
+            (TenantAnswer::BufferReady(got), None) => {
+                session.command(&FreeBuffer { buffer: got.buffer }.into())?;
+                Err(ClientError::NotMapped)
+            }
+            (other, _) => Err(session.misunderstood(&other)),
+        }
+    }
+
+    /// Opens an alias of at least `bytes`. `ask`: a kernel that touches what is not there waits, and the function given to
+    /// [`on_touch`](Self::on_touch) is called; else it faults.
+    pub fn alias(&self, bytes: u64, align: u64, ask: bool) -> Result<Alias, ClientError> {
+        let session = Arc::clone(&self.0);
+        let range = place_aligned(&session, bytes, align.max(PAGE_BYTES))?.ok_or(ClientError::NotMapped)?;
+        let at = DeviceAddress(range.address() as u64);
+        session.command(&OpenAlias { at, bytes: Bytes(range.len() as u64), ask: u32::from(ask) }.into())?;
+        let open = OpenedAlias { connection: Arc::clone(&session.connection), at };
+        Ok(Alias { open, range, session })
+    }
+
+    /// Says that there is nothing for a kernel that has touched an address of an alias.
+    pub fn refuse_touch(&self, address: u64) -> Result<(), ClientError> {
+        self.0.command(&RefuseTouch { at: DeviceAddress(address) }.into())
+    }
+
+    /// Has `touched` called, on a thread of this library, with every address that a kernel waits for. There can be one; returns whether this is
+    /// it. It must not wait for anything of this session.
+    pub fn on_touch(&self, touched: impl Fn(u64) + Send + Sync + 'static) -> bool {
+        self.0.connection.on_touch(Box::new(touched))
     }
 
     /// Whether an address belongs to the session's arena: what lies there was made by this session, or is nothing.

@@ -14,9 +14,10 @@ use proto::Bytes;
 use proto::limits::SIGNAL_POOLS_PER_SESSION_MAX;
 use proto::message::tenant::BufferKind;
 use proto::signal::{AmdSignal, PoolLayout, SIGNAL_BYTES, SignalField};
+use proto::wake::RECHECK;
 use sys::clock::{Deadline, now_ns};
 use sys::mapping::Mapping;
-use sys::wake;
+use sys::wake::{self, Patience};
 use zerocopy::IntoBytes;
 
 use crate::connection::Sleepers;
@@ -140,7 +141,8 @@ impl Client {
     /// Waits until `done` has an answer or the deadline passes. It is asked again whenever any signal of the session has changed, or the
     /// session has ended, and at least every 100 ms.
     pub fn changes<T>(&self, deadline: Deadline, done: impl FnMut() -> Option<T>) -> Result<Option<T>, ClientError> {
-        Ok(wake::wait(self.0.event_word(), deadline, done)?)
+        // Whoever waits for anything at all is in no hurry: it sleeps at once.
+        Ok(wake::wait([self.0.event_word()], Patience { spin_ns: 0, recheck_ns: RECHECK.0 }, deadline, done)?)
     }
 
     /// Wakes whoever waits in [`changes`](Self::changes).

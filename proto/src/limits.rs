@@ -35,6 +35,9 @@ pub const QUEUES_PER_SESSION_MAX: usize = 64;
 /// default (`vm.max_map_count`); a program with more should sub-allocate.
 pub const BUFFERS_PER_SESSION_MAX: usize = 16_384;
 
+/// Most open aliases of one session, and most parts of buffers mapped in them: as many as buffers, for the same reason.
+pub const ALIASES_PER_SESSION_MAX: usize = 16_384;
+
 /// Most loaded code objects of one session. HIP loads one per translation unit or library, and a few of its own.
 pub const CODE_OBJECTS_PER_SESSION_MAX: usize = 4_096;
 

@@ -3,14 +3,17 @@
 use proptest::prelude::*;
 use proto::limits::{MAX_FDS, MAX_MESSAGE, PROTOCOL_VERSION};
 use proto::message::opening::Hello;
-use proto::message::tenant::{AllocBuffer, BufferKind, BufferShared, CodeShared, Denied, FindSymbol, Goodbye};
+use proto::message::tenant::{
+    AliasTouched, AllocBuffer, BufferKind, BufferShared, CloseAlias, CodeShared, Denied, FindSymbol, Goodbye,
+    MapBuffer, OpenAlias, RefuseTouch, UnmapBuffer,
+};
 use proto::message::worker::{SessionLimits, Start};
 use proto::message::{DenyCode, Opening, TenantAnswer, TenantRequest, WorkerOrder, WorkerReport};
 use proto::text::Text;
 use proto::wire::{Facts, HEADER_BYTES, Message};
 use proto::{
-    BufferId, Bytes, CodeId, DeviceAddress, DeviceGeneration, Nanos, PartitionId, RequestId, SessionId, TenantName,
-    Violation,
+    BufferId, Bytes, ClaimedRange, CodeId, DeviceAddress, DeviceGeneration, Nanos, PartitionId, RequestId, SessionId,
+    TenantName, Violation,
 };
 
 fn all_tables() -> Vec<(&'static str, &'static [Facts])> {
@@ -40,6 +43,14 @@ fn messages_survive_the_wire() {
     round_trip::<Opening>(Hello { tenant: None, ..hello() });
     round_trip::<TenantRequest>(AllocBuffer { kind: BufferKind::Vram, bytes: Bytes(4097), at: DeviceAddress(1 << 40) });
     round_trip::<TenantRequest>(FindSymbol { code: CodeId(3), name: Text::truncated(&"_ZN".repeat(600)) });
+    let at = DeviceAddress(1 << 40);
+    round_trip::<TenantRequest>(OpenAlias { at, bytes: Bytes(8192), ask: 1 });
+    round_trip::<TenantRequest>(CloseAlias { at });
+    let part = ClaimedRange { buffer: BufferId(3), offset: Bytes(4096), bytes: Bytes(4096) };
+    round_trip::<TenantRequest>(MapBuffer { part, at });
+    round_trip::<TenantRequest>(UnmapBuffer { at });
+    round_trip::<TenantRequest>(RefuseTouch { at });
+    round_trip::<TenantAnswer>(AliasTouched { at });
     round_trip::<TenantRequest>(Goodbye {});
     round_trip::<TenantAnswer>(BufferShared { buffer: BufferId(9), bytes: Bytes(8192), address: DeviceAddress(4096) });
     round_trip::<TenantAnswer>(CodeShared {

@@ -77,6 +77,9 @@ enum PlainCommand {
     /// Look at devices and run embedded kernels on them, without a broker.
     #[command(subcommand)]
     Device(device::DeviceCommand),
+    /// Looks at what a program has loaded.
+    #[command(hide = true)]
+    RunWatch(run::WatchArgs),
 }
 
 /// Arguments of `wavegate serve`.
@@ -150,13 +153,14 @@ impl Plain {
     /// Runs the command. Errors go to standard error as one sentence with its causes.
     pub fn run(self) -> ExitCode {
         let done = match self.0 {
-            PlainCommand::Run(args) => run::run(&args),
             PlainCommand::Tenant(command) => tenant::run(command),
             PlainCommand::Session(command) => session::run(command),
             PlainCommand::Status(args) => status::run(&args),
             PlainCommand::Sim(args) => sim::run(&args),
             PlainCommand::Config(command) => config::run(command),
             PlainCommand::Device(command) => device::run(command),
+            PlainCommand::Run(args) => run::run(args),
+            PlainCommand::RunWatch(args) => run::run_watch(&args),
         };
         done.unwrap_or_else(fail)
     }

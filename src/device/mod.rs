@@ -325,6 +325,36 @@ pub trait DeviceMemory: Send + Sync {
 
     /// Returns bytes of device memory in use.
     fn vram_used(&self) -> u64;
+
+    /// Returns what lets kernels see memory at a second address, where the device can do that.
+    fn aliases(&self) -> Option<&dyn Aliases> {
+        None
+    }
+}
+
+/// Asked, on a thread that runs a kernel, to bring memory to an address in an alias. `there` says whether it has come by now. Returns once it has
+/// (true), or nothing will come (false).
+pub type Supplier = Box<dyn Fn(u64, &dyn Fn() -> bool) -> bool + Send + Sync>;
+
+/// Memory at a second address: what host memory that a tenant registered looks like to kernels.
+///
+/// An alias is a range in which parts of allocations are mapped. A kernel that touches a part that is not there waits for the [`Supplier`], if the
+/// alias was opened so, and else meets a fault.
+pub trait Aliases {
+    /// Opens an alias of whole pages.
+    fn open(&self, address: u64, bytes: u64, ask: bool) -> Result<(), DeviceError>;
+
+    /// Closes the alias that begins at `address`, and unmaps what is mapped in it.
+    fn close(&self, address: u64) -> Result<(), DeviceError>;
+
+    /// Maps `bytes` from `offset` of what was allocated at `source` at `address` too, which is in an alias and free.
+    fn map(&self, address: u64, source: u64, offset: u64, bytes: u64) -> Result<(), DeviceError>;
+
+    /// Unmaps what was mapped at `address`.
+    fn unmap(&self, address: u64) -> Result<(), DeviceError>;
+
+    /// Sets who is asked. Once.
+    fn set_supplier(&self, supplier: Supplier);
 }
 
 /// A session's device. Owned by the thread that runs it.

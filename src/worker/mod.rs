@@ -18,6 +18,7 @@
 //!
 //! Left to others: to kill a worker that does not end (the broker), to reap it, to bound its memory (what it maps is charged).
 
+mod aliases;
 mod facts;
 mod gate;
 mod lease;

@@ -3,6 +3,7 @@
 //! Promise: whatever a tenant asks is either done, or denied with nothing changed. Claims are checked here or by the device; each object
 //! is charged before it exists and given back after the last of it is unmapped.
 
+use super::aliases::AliasBooks;
 use super::link::{Charge, NoCharge, Over};
 use super::shared::{Command, Pool, Shared};
 use crate::device::{Allocate, Allocation, CuMask, DeviceError, DeviceFacts, DeviceMemory, QueueSpec, Rights};
@@ -14,8 +15,8 @@ use proto::limits::{
     SIGNAL_POOLS_PER_SESSION_MAX,
 };
 use proto::message::tenant::{
-    AllocBuffer, BufferKind, BufferShared, CodeShared, CreateQueue, Denied, Done, LoadCode, MemoryUse, QueuePriority,
-    QueueReady, SetQueueUnits, Symbol, SymbolKind,
+    AllocBuffer, BufferKind, BufferShared, CodeShared, CreateQueue, Denied, Done, LoadCode, MapBuffer, MemoryUse,
+    QueuePriority, QueueReady, SetQueueUnits, Symbol, SymbolKind,
 };
 use proto::message::worker::ChargeKind;
 use proto::message::{DenyCode, TenantAnswer, TenantRequest};
@@ -43,7 +44,7 @@ pub(super) enum No {
 }
 
 impl No {
-    fn because(code: DenyCode, text: impl AsRef<str>) -> No {
+    pub(super) fn because(code: DenyCode, text: impl AsRef<str>) -> No {
         No::over(Over { code, asked: 0, limit: 0, used: 0 }, text)
     }
 
@@ -52,7 +53,7 @@ impl No {
         No::Denied(Box::new(Denied { code, asked, limit, used, text: Text::truncated(text.as_ref()) }))
     }
 
-    fn objects(what: &str, limit: usize) -> No {
+    pub(super) fn objects(what: &str, limit: usize) -> No {
         let over = Over { code: DenyCode::Objects, asked: 1, limit: limit as u64, used: limit as u64 };
         No::over(over, format!("a session has at most {limit} {what}; free some, or put several into one"))
     }
@@ -135,13 +136,19 @@ pub(super) struct Objects {
     queues: HashMap<QueueId, QueueEntry>,
     codes: HashMap<CodeId, CodeEntry>,
     last: u32,
+    aliases: AliasBooks,
     /// Where a suspended context is kept. Charged with the first queue, given back with the last.
     save_area: Option<Charge>,
 }
 
 impl Objects {
     pub(super) fn new(shared: Arc<Shared>, memory: Arc<dyn DeviceMemory>, device: DeviceFacts) -> Objects {
+        if let Some(aliases) = memory.aliases() {
+            let asked = Arc::clone(&shared);
+            aliases.set_supplier(Box::new(move |address, there| asked.supply(address, there)));
+        }
         Objects {
+            aliases: AliasBooks::default(),
             shared,
             memory,
             device,
@@ -186,6 +193,16 @@ impl Objects {
                 code.symbol_at(wanted.index).ok_or_else(missing).map(|symbol| (symbol.into(), None))
             }
             TenantRequest::QueryMemory(_) => Ok((self.memory_use().into(), None)),
+            TenantRequest::OpenAlias(wanted) => {
+                self.aliases.open(&*self.memory, wanted.at.0, wanted.bytes.0, wanted.ask != 0).map(done)
+            }
+            TenantRequest::CloseAlias(which) => self.aliases.close(&*self.memory, which.at.0).map(done),
+            TenantRequest::MapBuffer(wanted) => self.map_buffer(&wanted).map(done),
+            TenantRequest::UnmapBuffer(which) => self.aliases.unmap(&*self.memory, which.at.0).map(done),
+            TenantRequest::RefuseTouch(which) => {
+                self.shared.refuse_touch(which.at.0);
+                Ok(done(()))
+            }
             TenantRequest::Goodbye(_) => Err(No::Ending),
         }
     }
@@ -298,11 +315,23 @@ impl Objects {
 
     fn free_buffer(&mut self, id: BufferId) -> Result<(), No> {
         let entry = self.buffers.remove(&id).ok_or_else(|| No::unknown(id))?;
+        // What is mapped a second time goes with the buffer: its charge must not outlive its memory.
+        self.aliases.unmap_all(&*self.memory, id);
         if entry.kind == BufferKind::Signals {
             self.shared.remove_pool(entry.address);
             self.pools -= 1;
         }
         self.unpin(entry.address, entry.charge);
+        Ok(())
+    }
+
+    fn map_buffer(&mut self, wanted: &MapBuffer) -> Result<(), No> {
+        let claim = wanted.part;
+        let buffer = self.buffers.get(&claim.buffer).ok_or_else(|| No::unknown(claim.buffer))?;
+        let range = claim.check(Bytes(buffer.bytes)).map_err(|bad| No::because(DenyCode::Range, bad.to_string()))?;
+        let (offset, bytes) = (range.offset().0, range.bytes().0);
+        self.aliases.map(&*self.memory, claim.buffer, buffer.address, offset, bytes, wanted.at.0)?;
+        self.shared.touches_changed();
         Ok(())
     }
 

@@ -10,7 +10,8 @@ use proto::{Bytes, QueueId, session};
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::mpsc::SyncSender;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 use sys::event::EventFd;
 use sys::mapping::Mapping;
 
@@ -22,6 +23,20 @@ pub(super) enum Command {
     CreateQueue { id: QueueId, spec: QueueSpec, memory: Arc<Mapping>, reply: SyncSender<Result<(), DeviceError>> },
     DestroyQueue { id: QueueId, reply: SyncSender<()> },
     SetUnits { mask: CuMask, reply: SyncSender<Result<(), DeviceError>> },
+}
+
+/// How long a kernel waits for memory at an alias that it touched.
+const TOUCH_PATIENCE: Duration = Duration::from_secs(2);
+
+/// Addresses of aliases that kernels have touched.
+#[derive(Default)]
+struct Touches {
+    /// To be told to the tenant.
+    untold: Vec<u64>,
+    /// That kernels wait for.
+    waiting: Vec<u64>,
+    /// That the tenant has nothing for.
+    refused: Vec<u64>,
 }
 
 /// A signal pool of the tenant.
@@ -70,6 +85,9 @@ pub(super) struct Shared {
     ending: AtomicBool,
     end: Mutex<Option<(EndReason, String)>>,
     faults: Mutex<Vec<Fault>>,
+    touches: Mutex<Touches>,
+    /// Memory was mapped or refused, or the session ends.
+    supplied: Condvar,
     commands: Mutex<Commands>,
     pools: ArcSwap<Vec<Arc<Pool>>>,
     /// Kernel names by the address of their descriptor, for faults.
@@ -92,6 +110,8 @@ impl Shared {
             ending: AtomicBool::new(false),
             end: Mutex::new(None),
             faults: Mutex::default(),
+            touches: Mutex::default(),
+            supplied: Condvar::new(),
             commands: Mutex::default(),
             pools: ArcSwap::from_pointee(Vec::new()),
             names: Mutex::default(),
@@ -104,6 +124,7 @@ impl Shared {
     pub(super) fn end(&self, reason: EndReason, text: impl Into<String>) {
         lock(&self.end).get_or_insert_with(|| (reason, text.into()));
         self.ending.store(true, Ordering::Release);
+        self.touches_changed();
         self.call_run_thread();
         self.call_main_thread();
     }
@@ -204,6 +225,59 @@ impl Shared {
         lock(&self.names).get(&object).cloned().unwrap_or_else(|| "".into())
     }
 
+    // Aliases.
+
+    /// Has the tenant asked for memory at an address that a kernel has touched, and waits for it. Returns whether it came.
+    pub(super) fn supply(&self, address: u64, there: &dyn Fn() -> bool) -> bool {
+        let page = address - address % sys::page_size() as u64;
+        let mut touches = lock(&self.touches);
+        if !touches.waiting.contains(&page) {
+            touches.untold.push(page);
+            self.call_main_thread();
+        }
+        touches.waiting.push(page);
+        let deadline = Instant::now() + TOUCH_PATIENCE;
+        let came = loop {
+            if there() {
+                break true;
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if touches.refused.contains(&page) || self.is_ending() || left.is_zero() {
+                break false;
+            }
+            touches = self.supplied.wait_timeout(touches, left).unwrap_or_else(PoisonError::into_inner).0;
+        };
+        let at = touches.waiting.iter().position(|waits| *waits == page);
+        // Put there above, once for every thread that waits.
+        at.map(|at| touches.waiting.swap_remove(at));
+        if !touches.waiting.contains(&page) {
+            touches.refused.retain(|refused| *refused != page);
+        }
+        came
+    }
+
+    pub(super) fn take_touches(&self) -> Vec<u64> {
+        std::mem::take(&mut lock(&self.touches).untold)
+    }
+
+    /// Lets whoever waits for memory look again.
+    pub(super) fn touches_changed(&self) {
+        // The lock: whoever looked in vain sleeps by now.
+        drop(lock(&self.touches));
+        self.supplied.notify_all();
+    }
+
+    /// Has kernels that wait for memory at this address meet a fault.
+    pub(super) fn refuse_touch(&self, address: u64) {
+        let page = address - address % sys::page_size() as u64;
+        let mut touches = lock(&self.touches);
+        if touches.waiting.contains(&page) {
+            touches.refused.push(page);
+        }
+        drop(touches);
+        self.supplied.notify_all();
+    }
+
     // Signals.
 
     pub(super) fn add_pool(&self, pool: Pool) {
@@ -232,7 +306,7 @@ impl Shared {
     /// Wakes those who wait for any signal.
     fn ring_events(&self) {
         if let Some(word) = self.page.atomic_u32(session::EVENT_WAKE) {
-            wake::ring(word);
+            wake(word);
         }
     }
 

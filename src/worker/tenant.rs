@@ -11,12 +11,12 @@ use super::pace::Pace;
 use super::shared::Shared;
 use crate::clock::now_ns;
 use proto::limits::{MAX_MESSAGE, REQUESTS_IN_FLIGHT_MAX};
-use proto::message::tenant::{Denied, Done, Ending, QueueFault};
+use proto::message::tenant::{AliasTouched, Denied, Done, Ending, QueueFault};
 use proto::message::worker::FaultReport;
 use proto::message::{DenyCode, EndReason, TenantAnswer, TenantRequest};
 use proto::text::Text;
 use proto::wire::Message;
-use proto::{RequestId, Violation};
+use proto::{DeviceAddress, RequestId, Violation};
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
@@ -68,6 +68,7 @@ impl Tenant {
             // The count is taken before what it announces is looked at, so nothing announced later is missed.
             let _ = self.shared.attention.drain();
             self.tell_faults();
+            self.tell_touches();
             if let Some(end) = self.shared.ended() {
                 return end;
             }
@@ -146,6 +147,13 @@ impl Tenant {
             self.shared.link.say(FaultReport { fault: fault.clone() });
             // A tenant that is not there any more is noticed when it is heard next.
             let _ = self.answer(RequestId::EVENT, &QueueFault { fault }.into(), None);
+        }
+    }
+
+    fn tell_touches(&self) {
+        for address in self.shared.take_touches() {
+            // A tenant that is not there any more is noticed when it is heard next.
+            let _ = self.answer(RequestId::EVENT, &AliasTouched { at: DeviceAddress(address) }.into(), None);
         }
     }
 

@@ -17,6 +17,7 @@
 //! | [`socket`], [`listener`], [`peer`] | messages with descriptors, and who sent them |
 //! | [`process`], [`fence`] | children that inherit exactly what they are given, and limits on ourselves |
 //! | [`processor`] | where a thread runs |
+//! | [`namespace`] | a view of the file system for one program |
 //! | [`clock`] | CLOCK_MONOTONIC in nanoseconds, deadlines |
 //!
 //! Linux 5.11 is enough for everything; what newer kernels add (`futex_waitv`, `SO_PEERPIDFD`, `MFD_NOEXEC_SEAL`)
@@ -40,6 +41,7 @@ pub mod memfd;
 pub mod peer;
 pub mod process;
 pub mod processor;
+pub mod namespace;
 mod ranges;
 pub mod socket;
 mod touch;

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-use crate::{hsa, isa, kernels, rocr, tidy, tools};
+use crate::{hsa, interop, isa, kernels, rocr, tidy, tools};
 
 /// A step of the gate: the name to ask for it by, and what it does.
 struct Step {
@@ -40,6 +40,7 @@ const STEPS: &[Step] = &[
     Step { name: "isa", run: |_, _| isa::check() },
     Step { name: "hsa", run: |_, _| hsa::check(true) },
     Step { name: "rocr", run: |_, _| rocr::check() },
+    Step { name: "interop", run: |_, _| interop::check() },
     Step { name: "benches", run: |root, _| cargo(root, &["test", "--workspace", "--bench", "*"], &[]) },
 ];
 
@@ -81,7 +82,8 @@ fn chosen(wanted: &[&str]) -> Result<Vec<&'static Step>> {
 
 /// Makes sure that every tool a later step needs is there.
 fn get_tools(root: &Path) -> Result<()> {
-    tools::require(&[tools::KERNELS, tools::ISA, tools::HSA, tools::ROCR].concat(), tools::is_root()?)?;
+    let needed = [tools::KERNELS, tools::ISA, tools::HSA, tools::ROCR, tools::INTEROP].concat();
+    tools::require(&needed, tools::is_root()?)?;
     for (component, command) in [("rustfmt", "fmt"), ("clippy", "clippy")] {
         cargo(root, &[command, "--version"], &[])
             .with_context(|| format!("cargo {command} is missing; what next: rustup component add {component}"))?;

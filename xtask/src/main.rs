@@ -13,13 +13,16 @@
 //! | [`hsa`] | our HSA declarations against AMD's headers |
 //! | [`rocr`] | programs on AMD's runtime on the software GPU |
 //! | [`coverage`] | the page that says which instructions are executed |
-//! | [`tools`] | the Debian packages that some of them need |
+//! | [`interop`], [`install`] | unmodified programs as tenants; the files of an installation |
+//! | [`tools`] | the Debian packages that these need |
 
 #![forbid(unsafe_code)]
 
 mod ci;
 mod coverage;
 mod hsa;
+mod install;
+mod interop;
 mod isa;
 mod kernels;
 mod rocr;
@@ -43,6 +46,8 @@ cargo xtask COMMAND
   rocr [--install]              run programs on AMD's runtime on the software GPU
   coverage [--check]            write docs/isa-coverage.md from the instruction table; --check only compares
   soak MINUTES                  search for counter-examples to the scheduler's bounds, and commit-ready results in sim/SOAK.md
+  interop [--install]           rocminfo and the HIP programs of tests/hip as tenants of the built broker
+  install --prefix DIR          build, and put wavegate and its library below DIR
   help                          this text
 
 --install installs missing Debian packages first, which takes root.";
@@ -88,6 +93,12 @@ fn run(arguments: &[&str]) -> Result<()> {
             coverage::write(check)
         }
         ["soak", minutes] => soak::run(minutes),
+        ["interop", ref flags @ ..] => {
+            let [install] = flagged(flags, ["--install"])?;
+            tools::require(tools::INTEROP, install)?;
+            interop::check()
+        }
+        ["install", "--prefix", prefix] => install::into(Path::new(prefix)),
         ["help" | "--help" | "-h"] => {
             println!("{USAGE}");
             Ok(())

@@ -37,6 +37,10 @@ pub(crate) const ROCR: &[Tool] = &[
     tool("/usr/include/hip/hip_runtime.h", "libamdhip64-dev"),
 ];
 
+/// What unmodified programs are checked with.
+pub(crate) const INTEROP: &[Tool] =
+    &[tool("rocminfo", "rocminfo"), tool("hipcc", "hipcc"), tool("bwrap", "bubblewrap")];
+
 /// Makes sure that the tools are there: with `install` gets what is missing, without says how to get it.
 pub(crate) fn require(tools: &[Tool], install: bool) -> Result<()> {
     let missing = missing(tools, on_path);

@@ -124,6 +124,38 @@ messages! {
         }
         /// Asks how much memory is used. Answer: [`MemoryUse`].
         QueryMemory = 0x020b, fds 0 {}
+        /// Opens an alias: addresses at which kernels will see memory that is not there yet. Parts of it are supplied with [`MapBuffer`], before
+        /// or when a kernel first touches them. Answer: [`Done`].
+        OpenAlias = 0x020d, fds 0 {
+            /// Where it begins, in the tenant's arena.
+            at: DeviceAddress,
+            /// How long it is, in whole pages.
+            bytes: Bytes,
+            /// Whether the tenant wants to be asked when a kernel touches what is not there (1), or such a kernel faults (0).
+            ask: u32,
+        }
+        /// Closes an alias and unmaps what was supplied in it. Answer: [`Done`].
+        CloseAlias = 0x020e, fds 0 {
+            /// Where it begins.
+            at: DeviceAddress,
+        }
+        /// Lets kernels see a part of a buffer at another address, in an open alias. Answer: [`Done`].
+        MapBuffer = 0x020f, fds 0 {
+            /// Which part, in whole pages.
+            part: ClaimedRange,
+            /// Where, in whole pages.
+            at: DeviceAddress,
+        }
+        /// Takes back what [`MapBuffer`] did. Answer: [`Done`].
+        UnmapBuffer = 0x0210, fds 0 {
+            /// Where it was mapped.
+            at: DeviceAddress,
+        }
+        /// Says that nothing will be supplied at an address that a kernel has touched: the kernel faults. Answer: [`Done`].
+        RefuseTouch = 0x0211, fds 0 {
+            /// The address that was asked for.
+            at: DeviceAddress,
+        }
         /// Ends the session in order. Answer: [`Done`], then the connection closes.
         Goodbye = 0x020c, fds 0 {}
     }
@@ -264,6 +296,12 @@ messages! {
             address: DeviceAddress,
             /// How much device memory they take.
             bytes: Bytes,
+        }
+        /// A kernel has touched an address in an alias at which there is nothing, and waits. Answered with [`MapBuffer`] or [`RefuseTouch`]; a
+        /// kernel does not wait for ever.
+        AliasTouched = 0x030e, fds 0 {
+            /// The address.
+            at: DeviceAddress,
         }
     }
 }

@@ -3,14 +3,14 @@
 //! Kernels on several host threads look addresses up while the control thread adds and removes regions, so the list of regions
 //! is replaced as a whole and readers never wait. Tenant memory is only ever touched through [`Mapping`], which hands out no references to it.
 
-use crate::device::{Allocate, Allocation, DeviceError, DeviceMemory, LoadedKernel, Pool, Rights};
+use crate::device::{Aliases, Allocate, Allocation, DeviceError, DeviceMemory, LoadedKernel, Pool, Rights, Supplier};
 use arc_swap::ArcSwap;
 use gcn::arch::Arch;
 use gcn::arch::LANES;
 use gcn::code_object::CodeObject;
 use gcn::memory::{Access, LaneFault, Lanes, Memory, MemoryFault, Refusal, active};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use sys::mapping::{Mapping, OutOfBounds};
 use sys::memfd::MemFd;
 
@@ -52,7 +52,24 @@ impl Region {
 /// One allocation: one or more regions.
 struct Held {
     bytes: u64,
-    pool: Pool,
+    /// `None` for a part of another allocation that is mapped a second time.
+    pool: Option<Pool>,
+}
+
+/// An open alias.
+#[derive(Clone, Copy)]
+struct Alias {
+    start: u64,
+    bytes: u64,
+    /// Kernels that touch what is not there wait for the supplier.
+    ask: bool,
+}
+
+impl Alias {
+    fn holds(&self, address: u64, bytes: u64) -> bool {
+        let within = address.wrapping_sub(self.start);
+        within < self.bytes && bytes <= self.bytes - within
+    }
 }
 
 #[derive(Default)]
@@ -82,6 +99,9 @@ pub struct AddressSpace {
     regions: ArcSwap<Vec<Region>>,
     books: Mutex<Books>,
     code_version: AtomicU64,
+    /// Replaced as a whole, as the regions are; looked at only when an address is in no region.
+    aliases: ArcSwap<Vec<Alias>>,
+    supplier: OnceLock<Supplier>,
 }
 
 impl AddressSpace {
@@ -92,6 +112,8 @@ impl AddressSpace {
             regions: ArcSwap::from_pointee(Vec::new()),
             books: Mutex::new(Books { next: OWN_ADDRESSES, ..Books::default() }),
             code_version: AtomicU64::new(0),
+            aliases: ArcSwap::from_pointee(Vec::new()),
+            supplier: OnceLock::new(),
         }
     }
 
@@ -141,8 +163,11 @@ impl AddressSpace {
         access: Access,
         then: impl FnOnce(&Mapping, usize) -> Option<R>,
     ) -> Result<R, MemoryFault> {
-        let regions = self.regions.load();
+        let mut regions = self.regions.load();
         let refused = |refusal| MemoryFault { address, access, refusal };
+        if find(&regions, address, bytes).is_none() && self.supply(address, bytes) {
+            regions = self.regions.load();
+        }
         let (region, offset) = find(&regions, address, bytes).ok_or(refused(Refusal::Unmapped))?;
         if !region.allows(access) {
             return Err(refused(Refusal::Rights));
@@ -161,7 +186,7 @@ impl AddressSpace {
         access: Access,
         mut then: impl FnMut(&Mapping, usize, usize) -> Result<(), OutOfBounds>,
     ) -> Result<(), LaneFault> {
-        let regions = self.regions.load();
+        let mut regions = self.regions.load();
         let mut last: Option<&Region> = None;
         for lane in active(lanes.mask) {
             let address = lanes.address[lane];
@@ -169,6 +194,9 @@ impl AddressSpace {
             let (memory, offset) = match last.and_then(|r| Some((&*r.memory, r.place(address, bytes)?))) {
                 Some(found) => found,
                 None => {
+                    if find(&regions, address, bytes).is_none() && self.supply(address, bytes) {
+                        regions = self.regions.load();
+                    }
                     let (region, offset) = find(&regions, address, bytes).ok_or_else(|| refused(Refusal::Unmapped))?;
                     if !region.allows(access) {
                         return Err(refused(Refusal::Rights));
@@ -180,6 +208,19 @@ impl AddressSpace {
             then(memory, offset, lane).map_err(|OutOfBounds| refused(Refusal::Unmapped))?;
         }
         Ok(())
+    }
+
+    /// Has memory brought to an address in no region, if it is in an alias that wants to be asked. Returns whether it has come.
+    #[cold]
+    fn supply(&self, address: u64, bytes: u64) -> bool {
+        let asks = self.aliases.load().iter().any(|alias| alias.ask && alias.holds(address, bytes));
+        let there = || find(&self.regions.load(), address, bytes).is_some();
+        // The last byte may be on another page than the first.
+        let ends = [address, address + (bytes.max(1) - 1)];
+        let come = |supplier: &Supplier| {
+            ends.iter().all(|&end| supplier(end, &|| find(&self.regions.load(), end, 1).is_some()))
+        };
+        asks && self.supplier.get().is_some_and(come) && there()
     }
 
     /// Whether kernels may execute any of these bytes.
@@ -271,7 +312,7 @@ impl DeviceMemory for AddressSpace {
         };
         let memory = Arc::new(Mapping::new(&object, sys::mapping::Access::ReadWrite)?);
         self.change_regions(|r| r.push(Region { start: address, bytes, rights: want.rights, memory, offset: 0 }));
-        books.held.insert(address, Held { bytes, pool: want.pool });
+        books.held.insert(address, Held { bytes, pool: Some(want.pool) });
         if want.pool == Pool::Vram {
             books.vram_used += bytes;
         }
@@ -283,8 +324,11 @@ impl DeviceMemory for AddressSpace {
 
     fn free(&self, address: u64) -> Result<(), DeviceError> {
         let mut books = self.books();
+        if books.held.get(&address).is_none_or(|held| held.pool.is_none()) {
+            return Err(DeviceError::NoSuchMemory { address });
+        }
         let held = books.held.remove(&address).ok_or(DeviceError::NoSuchMemory { address })?;
-        if held.pool == Pool::Vram {
+        if held.pool == Some(Pool::Vram) {
             books.vram_used -= held.bytes;
         }
         self.change_regions(|regions| regions.retain(|r| r.start < address || r.start >= address + held.bytes));
@@ -350,6 +394,85 @@ impl DeviceMemory for AddressSpace {
 
     fn vram_used(&self) -> u64 {
         self.books().vram_used
+    }
+
+    fn aliases(&self) -> Option<&dyn Aliases> {
+        Some(self)
+    }
+}
+
+impl Aliases for AddressSpace {
+    fn open(&self, address: u64, bytes: u64, ask: bool) -> Result<(), DeviceError> {
+        let page = sys::page_size() as u64;
+        let bad = |why| DeviceError::Range { address, bytes, why };
+        if bytes == 0 || !address.is_multiple_of(page) || !bytes.is_multiple_of(page) {
+            return Err(bad("an alias is whole pages"));
+        }
+        if address == 0 || address.checked_add(bytes).is_none_or(|end| end > ADDRESS_END) {
+            return Err(bad("it is outside of user addresses"));
+        }
+        let books = self.books();
+        let mut aliases = Vec::clone(&self.aliases.load());
+        let overlaps = |alias: &Alias| alias.start < address + bytes && address < alias.start + alias.bytes;
+        if books.overlapped(address, bytes).is_some() || aliases.iter().any(overlaps) {
+            return Err(bad("it overlaps memory of the session"));
+        }
+        aliases.push(Alias { start: address, bytes, ask });
+        self.aliases.store(Arc::new(aliases));
+        Ok(())
+    }
+
+    fn close(&self, address: u64) -> Result<(), DeviceError> {
+        let mut books = self.books();
+        let mut aliases = Vec::clone(&self.aliases.load());
+        let at = aliases.iter().position(|alias| alias.start == address);
+        let Alias { start, bytes, .. } = aliases.swap_remove(at.ok_or(DeviceError::NoSuchMemory { address })?);
+        self.aliases.store(Arc::new(aliases));
+        books.held.retain(|place, held| held.pool.is_some() || *place < start || *place >= start + bytes);
+        // Nothing but mapped parts lies in an alias.
+        self.change_regions(|regions| regions.retain(|r| r.start < start || r.start >= start + bytes));
+        Ok(())
+    }
+
+    fn map(&self, address: u64, source: u64, offset: u64, bytes: u64) -> Result<(), DeviceError> {
+        let page = sys::page_size() as u64;
+        let bad = |why| DeviceError::Range { address, bytes, why };
+        let mut books = self.books();
+        let whole = [address, offset, bytes].iter().all(|n| n.is_multiple_of(page)) && bytes > 0;
+        if !whole || !self.aliases.load().iter().any(|alias| alias.holds(address, bytes)) {
+            return Err(bad("a part is mapped in whole pages inside an alias"));
+        }
+        if books.overlapped(address, bytes).is_some() {
+            return Err(bad("it overlaps memory of the session"));
+        }
+        let held = books.held.get(&source).filter(|held| held.pool.is_some());
+        let held = held.ok_or(DeviceError::NoSuchMemory { address: source })?;
+        if offset.checked_add(bytes).is_none_or(|end| end > held.bytes) {
+            return Err(bad("the buffer is shorter"));
+        }
+        let regions = self.regions.load();
+        let (region, at) =
+            find(&regions, source + offset, bytes).ok_or(DeviceError::NoSuchMemory { address: source })?;
+        let rights = region.rights;
+        let part = Region { start: address, bytes, rights, memory: Arc::clone(&region.memory), offset: at as u64 };
+        self.change_regions(|regions| regions.push(part));
+        books.held.insert(address, Held { bytes, pool: None });
+        Ok(())
+    }
+
+    fn unmap(&self, address: u64) -> Result<(), DeviceError> {
+        let mut books = self.books();
+        match books.held.get(&address) {
+            Some(Held { pool: None, .. }) => {}
+            _ => return Err(DeviceError::NoSuchMemory { address }),
+        }
+        books.held.remove(&address);
+        self.change_regions(|regions| regions.retain(|r| r.start != address));
+        Ok(())
+    }
+
+    fn set_supplier(&self, supplier: Supplier) {
+        let _ = self.supplier.set(supplier);
     }
 }
 

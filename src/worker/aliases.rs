@@ -1,0 +1,88 @@
+//! What of a session's memory kernels see a second time, and where.
+//!
+//! The device keeps the address space; these books say which buffer each mapped part belongs to, so that a buffer that is freed takes its parts
+//! along, and that there are not more than a session may have.
+
+use super::objects::No;
+use crate::device::{Aliases, DeviceMemory};
+use proto::BufferId;
+use proto::limits::ALIASES_PER_SESSION_MAX;
+use proto::message::DenyCode;
+use std::collections::BTreeMap;
+
+/// See the module.
+#[derive(Default)]
+pub(super) struct AliasBooks {
+    /// Length of every open alias by its address.
+    open: BTreeMap<u64, u64>,
+    /// The buffer that is mapped at an address.
+    parts: BTreeMap<u64, BufferId>,
+}
+
+fn aliases(memory: &dyn DeviceMemory) -> Result<&dyn Aliases, No> {
+    let unsupported = || No::because(DenyCode::Unsupported, "this device sees memory at one address only");
+    memory.aliases().ok_or_else(unsupported)
+}
+
+impl AliasBooks {
+    /// Opens an alias.
+    pub(super) fn open(&mut self, memory: &dyn DeviceMemory, at: u64, bytes: u64, ask: bool) -> Result<(), No> {
+        if self.open.len() >= ALIASES_PER_SESSION_MAX {
+            return Err(No::objects("aliases", ALIASES_PER_SESSION_MAX));
+        }
+        if at < super::facts::ARENA_LOWEST {
+            return Err(No::because(DenyCode::Address, format!("{at:#x} is below the lowest address of an arena")));
+        }
+        aliases(memory)?.open(at, bytes, ask)?;
+        self.open.insert(at, bytes);
+        Ok(())
+    }
+
+    /// Closes an alias and forgets what was mapped in it.
+    pub(super) fn close(&mut self, memory: &dyn DeviceMemory, at: u64) -> Result<(), No> {
+        aliases(memory)?.close(at)?;
+        if let Some(bytes) = self.open.remove(&at) {
+            self.parts.retain(|place, _| *place < at || *place >= at + bytes);
+        }
+        Ok(())
+    }
+
+    /// Maps a part of the buffer at `source`.
+    pub(super) fn map(
+        &mut self,
+        memory: &dyn DeviceMemory,
+        buffer: BufferId,
+        source: u64,
+        offset: u64,
+        bytes: u64,
+        at: u64,
+    ) -> Result<(), No> {
+        if self.parts.len() >= ALIASES_PER_SESSION_MAX {
+            return Err(No::objects("mapped parts of buffers", ALIASES_PER_SESSION_MAX));
+        }
+        aliases(memory)?.map(at, source, offset, bytes)?;
+        self.parts.insert(at, buffer);
+        Ok(())
+    }
+
+    /// Unmaps a part.
+    pub(super) fn unmap(&mut self, memory: &dyn DeviceMemory, at: u64) -> Result<(), No> {
+        aliases(memory)?.unmap(at)?;
+        self.parts.remove(&at);
+        Ok(())
+    }
+
+    /// Unmaps every part of a buffer.
+    pub(super) fn unmap_all(&mut self, memory: &dyn DeviceMemory, buffer: BufferId) {
+        let Ok(aliases) = aliases(memory) else { return };
+        self.parts.retain(|at, owner| {
+            let goes = *owner == buffer;
+            if goes {
+                // It was mapped there by us, and nobody else unmaps.
+                let unmapped = aliases.unmap(*at);
+                debug_assert!(unmapped.is_ok(), "{unmapped:?}");
+            }
+            !goes
+        });
+    }
+}

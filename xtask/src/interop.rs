@@ -1,0 +1,266 @@
+//! Unmodified programs against the drop-in library: rocminfo, the HIP programs of `tests/hip`, several at once, and in a sandbox.
+//!
+//! Promise: everything runs against a broker of its own that is started here and ended here; a program passes if it says that its results are
+//! right and ends as it should; a program that is expected to be refused must be refused; and at the end the broker lives and holds no session. The
+//! table says what was seen, program by program, with the versions of the packages it was seen with.
+
+mod broker;
+mod programs;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail, ensure};
+
+use broker::{Broker, Outcome, run};
+use programs::{Expected, PROGRAMS};
+
+/// The packages whose versions the table names.
+const PACKAGES: [&str; 4] = ["rocminfo", "libamdhip64-5", "hipcc", "libamd-comgr2"];
+/// How long any one program may take: far more than it does, on a machine with other work.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// rocminfo from exec to exit, on a machine with nothing else to do.
+const ROCMINFO_MS: u128 = 50;
+
+/// One line of the table.
+struct Row {
+    what: String,
+    ms: u128,
+    /// What was seen, or what was wrong.
+    seen: Result<String>,
+}
+
+/// Runs everything.
+pub(crate) fn check() -> Result<()> {
+    let root = crate::root();
+    let place = Place::prepare(&root)?;
+    place.compile(&root)?;
+    let broker = Broker::start(&place)?;
+    let mut rows = vec![rocminfo(&broker), hidden(&broker), wrong_tenant(&broker)];
+    for program in PROGRAMS {
+        rows.push(one(&broker, program.name, program.environment, &program.expected));
+    }
+    rows.push(together(&broker, 2));
+    rows.push(together(&broker, 4));
+    rows.push(killed(&broker));
+    rows.push(sandboxed(&broker, &place));
+    rows.push(reclaimed(&broker));
+    broker.end()?;
+    report(&rows)
+}
+
+/// Where everything lies.
+pub(super) struct Place {
+    /// The folder of `wavegate` and its library.
+    built: PathBuf,
+    /// Ours to write to.
+    folder: PathBuf,
+}
+
+impl Place {
+    fn prepare(root: &Path) -> Result<Place> {
+        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let status = Command::new(cargo)
+            .args(["build", "--release", "-p", "wavegate", "-p", "wavegate-capi"])
+            .current_dir(root)
+            .stdin(Stdio::null())
+            .status()
+            .context("cannot run cargo")?;
+        ensure!(status.success(), "wavegate does not build ({status}); its messages are above");
+        let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
+        let folder = target.join("interop");
+        fs::create_dir_all(folder.join("bin")).with_context(|| format!("cannot create {}", folder.display()))?;
+        Ok(Place { built: target.join("release"), folder })
+    }
+
+    fn program(&self, name: &str) -> PathBuf {
+        self.folder.join("bin").join(name)
+    }
+
+    /// Compiles what is older than its source, two at a time.
+    fn compile(&self, root: &Path) -> Result<()> {
+        let sources = root.join("tests/hip");
+        let newer = |path: &Path| path.metadata().and_then(|data| data.modified()).ok();
+        let header = newer(&sources.join("check.h"));
+        let begun = Instant::now();
+        let mut names: Vec<&str> = PROGRAMS.iter().map(|program| program.name).collect();
+        names.dedup();
+        let stale: Vec<&str> = names
+            .into_iter()
+            .filter(|name| {
+                let built = newer(&self.program(name));
+                built.is_none() || built < header || built < newer(&sources.join(format!("{name}.cpp")))
+            })
+            .collect();
+        for pair in stale.chunks(2) {
+            let mut children = Vec::new();
+            for name in pair {
+                let mut hipcc = Command::new("hipcc");
+                hipcc.args(["--offload-arch=gfx90a", "-O2", "-Wno-unused-result", "-o"]).arg(self.program(name));
+                hipcc.arg(sources.join(format!("{name}.cpp"))).arg("-lpthread").stdin(Stdio::null());
+                children.push((name, hipcc.spawn().context("cannot run hipcc")?));
+            }
+            for (name, mut child) in children {
+                let status = child.wait().context("cannot wait for hipcc")?;
+                ensure!(status.success(), "tests/hip/{name}.cpp does not compile ({status}); the messages are above");
+            }
+        }
+        if !stale.is_empty() {
+            println!("compiled {} programs in {:.1} s", stale.len(), begun.elapsed().as_secs_f64());
+        }
+        Ok(())
+    }
+}
+
+/// Runs a program as a tenant and judges it.
+fn one(broker: &Broker, name: &str, environment: &[(&str, &str)], expected: &Expected) -> Row {
+    let seen = run(broker.tenant(name).envs(environment.iter().copied()), PATIENCE);
+    let what = environment.iter().fold(name.to_owned(), |what, (key, value)| format!("{what} {key}={value}"));
+    judge(what, seen, |outcome| expected.judge(name, outcome))
+}
+
+fn judge(what: String, seen: Result<Outcome>, verdict: impl FnOnce(&Outcome) -> Result<String>) -> Row {
+    match seen {
+        Ok(outcome) => {
+            let seen = verdict(&outcome).with_context(|| outcome.tail());
+            Row { what, ms: outcome.took.as_millis(), seen }
+        }
+        Err(error) => Row { what, ms: 0, seen: Err(error) },
+    }
+}
+
+fn rocminfo(broker: &Broker) -> Row {
+    // The best of five: what it takes, and not what else the machine does.
+    let best = (0..5).map(|_| run(broker.command("rocminfo", false), PATIENCE)).min_by_key(|outcome| {
+        outcome.as_ref().map_or(Duration::MAX, |outcome| outcome.took)
+    });
+    judge("rocminfo".to_owned(), best.unwrap_or_else(|| bail!("it never ran")), |outcome| {
+        ensure!(outcome.code == Some(0), "it ended with {}", outcome.end());
+        for wanted in ["ROCk module is loaded", "gfx90a", "Wavegate software MI210", "*** Done ***"] {
+            ensure!(outcome.text.contains(wanted), "it does not say {wanted:?}");
+        }
+        let ms = outcome.took.as_millis();
+        Ok(if ms <= ROCMINFO_MS { format!("within {ROCMINFO_MS} ms") } else { format!("over {ROCMINFO_MS} ms") })
+    })
+}
+
+/// With no device left visible there is the host alone.
+fn hidden(broker: &Broker) -> Row {
+    let seen = run(broker.command("rocminfo", false).env("ROCR_VISIBLE_DEVICES", "1"), PATIENCE);
+    judge("rocminfo ROCR_VISIBLE_DEVICES=1".to_owned(), seen, |outcome| {
+        ensure!(outcome.code == Some(0), "it ended with {}", outcome.end());
+        ensure!(outcome.text.contains("Agent 1") && !outcome.text.contains("Agent 2"), "it shows a device");
+        Ok("no device".to_owned())
+    })
+}
+
+/// A tenant that one is not is refused, in words.
+fn wrong_tenant(broker: &Broker) -> Row {
+    let seen = run(broker.tenant("vector_add").env("WAVEGATE_TENANT", "somebody-else"), PATIENCE);
+    judge("vector_add as somebody else".to_owned(), seen, |outcome| {
+        ensure!(outcome.code != Some(0), "it ran");
+        ensure!(outcome.text.contains("not-that-tenant"), "nothing says why");
+        Ok("refused: not-that-tenant".to_owned())
+    })
+}
+
+/// Several programs at once, every one right.
+fn together(broker: &Broker, count: usize) -> Row {
+    let names = ["matmul", "atomics", "sort", "reduction"];
+    let begun = Instant::now();
+    let outcomes: Vec<_> = std::thread::scope(|scope| {
+        let all: Vec<_> = (0..count)
+            .map(|k| scope.spawn(move || (names[k], run(broker.tenant(names[k]), PATIENCE))))
+            .collect();
+        all.into_iter().filter_map(|thread| thread.join().ok()).collect()
+    });
+    let all_right = || {
+        ensure!(outcomes.len() == count, "a thread was lost");
+        for (name, outcome) in &outcomes {
+            let outcome = outcome.as_ref().map_err(|error| anyhow::anyhow!("{name}: {error:#}"))?;
+            Expected::Right.judge(name, outcome).with_context(|| outcome.tail())?;
+        }
+        Ok("all right".to_owned())
+    };
+    Row { what: format!("{count} programs at once"), ms: begun.elapsed().as_millis(), seen: all_right() }
+}
+
+/// One is killed while it works, and the other one does not notice.
+fn killed(broker: &Broker) -> Row {
+    let begun = Instant::now();
+    let seen = || {
+        let mut victim = broker.tenant("events").spawn().context("cannot run events")?;
+        let other = std::thread::scope(|scope| {
+            let other = scope.spawn(|| run(broker.tenant("atomics"), PATIENCE));
+            broker.wait_for_sessions(2);
+            victim.kill().context("cannot kill events")?;
+            victim.wait().context("cannot wait for events")?;
+            other.join().map_err(|_| anyhow::anyhow!("a thread was lost"))?
+        })?;
+        Expected::Right.judge("atomics", &other).with_context(|| other.tail())?;
+        Ok("the other is right".to_owned())
+    };
+    let seen = seen();
+    Row { what: "one killed beside another".to_owned(), ms: begun.elapsed().as_millis(), seen }
+}
+
+/// In a sandbox that has the socket, the library and no device: what a container gets.
+fn sandboxed(broker: &Broker, place: &Place) -> Row {
+    let mut bwrap = Command::new("bwrap");
+    let bind = |bwrap: &mut Command, how: &str, from: &Path, to: &Path| {
+        bwrap.arg(how).arg(from).arg(to);
+    };
+    for folder in ["/usr", "/lib", "/lib64", "/etc"] {
+        bind(&mut bwrap, "--ro-bind-try", Path::new(folder), Path::new(folder));
+    }
+    let (library, socket) = (Path::new("/opt/wavegate/libhsa-runtime64.so.1"), Path::new("/run/wavegate"));
+    bwrap.args(["--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp", "--unshare-pid", "--unshare-net"]);
+    bind(&mut bwrap, "--ro-bind", &place.built.join("libwavegate_capi.so"), library);
+    bind(&mut bwrap, "--bind", broker.folder(), socket);
+    bind(&mut bwrap, "--ro-bind", &place.program("vector_add"), Path::new("/vector_add"));
+    bwrap.args(["--setenv", "LD_LIBRARY_PATH", "/opt/wavegate", "/vector_add"]).env_remove("WAVEGATE_SOCKET");
+    judge("vector_add in bubblewrap".to_owned(), run(&mut bwrap, PATIENCE), |outcome| {
+        Expected::Right.judge("vector_add", outcome)
+    })
+}
+
+/// Nothing is left of all of them.
+fn reclaimed(broker: &Broker) -> Row {
+    let begun = Instant::now();
+    let left = broker.wait_for_sessions(0);
+    let seen = if left == 0 { Ok("no session left".to_owned()) } else { Err(anyhow::anyhow!("{left} sessions left")) };
+    Row { what: "the broker afterwards".to_owned(), ms: begun.elapsed().as_millis(), seen }
+}
+
+/// Prints the table; fails if anything in it did.
+fn report(rows: &[Row]) -> Result<()> {
+    println!();
+    for row in rows {
+        match &row.seen {
+            Ok(seen) => println!("{:<36} {:>6} ms  {seen}", row.what, row.ms),
+            Err(error) => println!("{:<36} {:>6} ms  FAILED: {error:#}", row.what, row.ms),
+        }
+    }
+    println!("with {}", versions());
+    let failed: Vec<_> = rows.iter().filter(|row| row.seen.is_err()).map(|row| row.what.as_str()).collect();
+    ensure!(
+        failed.is_empty(),
+        "{} of {} failed: {}\nwhat next: the output of each is above; run one with `wavegate serve` and `wavegate run -- PROGRAM`",
+        failed.len(),
+        rows.len(),
+        failed.join(", ")
+    );
+    println!("interop: {} checks passed", rows.len());
+    Ok(())
+}
+
+/// Returns the versions of the packages that were used.
+fn versions() -> String {
+    let format = "${binary:Package} ${Version}\n";
+    let told = Command::new("dpkg-query").args(["-W", "-f", format]).args(PACKAGES).output();
+    let told = told.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
+    let known: Vec<_> = told.lines().filter(|line| !line.ends_with(' ')).collect();
+    if known.is_empty() { "packages of unknown version".to_owned() } else { known.join(", ") }
+}

@@ -1,0 +1,189 @@
+//! The broker that the programs are tenants of, and running them.
+
+use std::fs;
+use std::io::Read as _;
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail, ensure};
+
+use super::Place;
+
+/// What the programs' tenant may have.
+pub(super) const CONFIG: &str = "\
+[defaults]
+vram = \"1GiB\"
+host_memory = \"2GiB\"
+sessions = 16
+queues = 64
+";
+/// The device that is shared.
+const DEVICE: &str = "soft:cus=4,vram=4GiB";
+/// How long the broker may take to begin, and sessions to go.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// Between two looks at something that changes.
+const LOOK_EVERY: Duration = Duration::from_millis(2);
+
+/// A broker of ours.
+pub(super) struct Broker {
+    child: Child,
+    wavegate: PathBuf,
+    programs: PathBuf,
+    folder: PathBuf,
+}
+
+impl Broker {
+    /// Starts one and waits until it can be connected to.
+    pub(super) fn start(place: &Place) -> Result<Broker> {
+        // Short, because the path of a socket has at most 107 bytes.
+        let folder = std::env::temp_dir().join(format!("wavegate-interop-{}", std::process::id()));
+        fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
+        let config = folder.join("broker.toml");
+        fs::write(&config, CONFIG).with_context(|| format!("cannot write {}", config.display()))?;
+        let log = fs::File::create(place.folder.join("broker.log")).context("cannot write the broker's log")?;
+        let wavegate = place.built.join("wavegate");
+        let child = Command::new(&wavegate)
+            .args(["serve", "--device", DEVICE, "--config"])
+            .arg(&config)
+            .arg("--socket")
+            .arg(folder.join("tenant.sock"))
+            .arg("--admin-socket")
+            .arg(folder.join("admin.sock"))
+            .arg("--state")
+            .arg(folder.join("state.toml"))
+            .stdin(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .with_context(|| format!("cannot run {}", wavegate.display()))?;
+        let mut broker = Broker { child, wavegate, programs: place.folder.join("bin"), folder };
+        let end = Instant::now() + PATIENCE;
+        while !broker.folder.join("tenant.sock").exists() {
+            let over = broker.child.try_wait().context("cannot wait for the broker")?;
+            ensure!(over.is_none() && Instant::now() < end, "the broker does not begin; see interop/broker.log");
+            std::thread::sleep(LOOK_EVERY);
+        }
+        Ok(broker)
+    }
+
+    /// Returns the folder with its sockets.
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Returns a command that runs a program of `tests/hip` as a tenant.
+    pub(super) fn tenant(&self, name: &str) -> Command {
+        self.command(self.programs.join(name), true)
+    }
+
+    /// Returns a command that runs any program as a tenant; `plain`: without a view of its own.
+    pub(super) fn command(&self, program: impl AsRef<Path>, plain: bool) -> Command {
+        let mut command = Command::new(&self.wavegate);
+        command.arg("run").arg("--socket").arg(self.folder.join("tenant.sock"));
+        if plain {
+            command.arg("--plain");
+        }
+        command.arg("--").arg(program.as_ref());
+        command.env_remove("ROCR_VISIBLE_DEVICES").env_remove("WAVEGATE_TENANT").env_remove("WAVEGATE_ON_FAULT");
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        command
+    }
+
+    /// Waits until there are this many sessions, or for long enough; returns how many there are.
+    pub(super) fn wait_for_sessions(&self, wanted: usize) -> usize {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            let found = self.sessions();
+            if found == Some(wanted) || Instant::now() >= end {
+                return found.unwrap_or(usize::MAX);
+            }
+            std::thread::sleep(LOOK_EVERY);
+        }
+    }
+
+    fn sessions(&self) -> Option<usize> {
+        let socket = self.folder.join("admin.sock");
+        let told = Command::new(&self.wavegate).args(["session", "list", "--json", "--admin-socket"]).arg(socket).output();
+        let list: serde_json::Value = serde_json::from_slice(&told.ok()?.stdout).ok()?;
+        list.as_array().or_else(|| list.get("sessions")?.as_array()).map(Vec::len)
+    }
+
+    /// Ends it in order.
+    pub(super) fn end(mut self) -> Result<()> {
+        let over = self.child.try_wait().context("cannot wait for the broker")?;
+        ensure!(over.is_none(), "the broker has ended by itself; see interop/broker.log");
+        let pid = self.child.id().to_string();
+        let told = Command::new("kill").args(["-TERM", &pid]).status().context("cannot run kill")?;
+        ensure!(told.success(), "the broker cannot be told to end ({told})");
+        let status = self.child.wait().context("cannot wait for the broker")?;
+        ensure!(status.success(), "the broker ended badly ({status}); see interop/broker.log");
+        Ok(())
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        // Whatever went wrong, nothing of it stays. After `end` there is nothing left of it.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        let _ = fs::remove_dir_all(&self.folder);
+    }
+}
+
+/// How a program ended, and what it said on either stream.
+pub(super) struct Outcome {
+    pub(super) code: Option<i32>,
+    pub(super) signal: Option<i32>,
+    pub(super) text: String,
+    pub(super) took: Duration,
+}
+
+impl Outcome {
+    /// Says how it ended.
+    pub(super) fn end(&self) -> String {
+        match (self.code, self.signal) {
+            (Some(code), _) => format!("code {code}"),
+            (None, Some(signal)) => format!("signal {signal}"),
+            (None, None) => "nothing".to_owned(),
+        }
+    }
+
+    /// Returns the last lines it said.
+    pub(super) fn tail(&self) -> String {
+        let lines: Vec<_> = self.text.lines().collect();
+        lines[lines.len().saturating_sub(6)..].join(" | ")
+    }
+}
+
+/// Runs a command to its end; one that takes too long is killed, and that is an error.
+pub(super) fn run(mut command: impl std::borrow::BorrowMut<Command>, patience: Duration) -> Result<Outcome> {
+    let command = command.borrow_mut();
+    let (mut reader, writer) = std::io::pipe().context("cannot make a pipe")?;
+    let second = writer.try_clone().context("cannot make a pipe")?;
+    let begun = Instant::now();
+    let mut child =
+        command.stdin(Stdio::null()).stdout(writer).stderr(second).spawn().context("cannot run the program")?;
+    // The command keeps the ends that its child got, and the text ends when the last of them is closed.
+    command.stdout(Stdio::null()).stderr(Stdio::null());
+    let text = std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        let _ = reader.read_to_end(&mut bytes);
+        String::from_utf8_lossy(&bytes).into_owned()
+    });
+    let status = loop {
+        if let Some(status) = child.try_wait().context("cannot wait for the program")? {
+            break status;
+        }
+        if begun.elapsed() > patience {
+            child.kill().context("cannot kill the program")?;
+            child.wait().context("cannot wait for the program")?;
+            let said = text.join().unwrap_or_default();
+            bail!("it had not ended after {} s and was killed; it said {said:?}", patience.as_secs());
+        }
+        std::thread::sleep(LOOK_EVERY.min(Duration::from_micros(500)));
+    };
+    let took = begun.elapsed();
+    let text = text.join().unwrap_or_default();
+    Ok(Outcome { code: status.code(), signal: status.signal(), text, took })
+}
