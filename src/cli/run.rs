@@ -243,7 +243,10 @@ pub(super) fn run_watch(args: &WatchArgs) -> anyhow::Result<ExitCode> {
         match loaded(&text, ours) {
             Loaded::Ours => break,
             Loaded::Another(path) => {
-                eprintln!("wavegate: {} has loaded {path} and not Wavegate's library: it is no tenant", program.display());
+                eprintln!(
+                    "wavegate: {} has loaded {path} and not Wavegate's library: it is no tenant",
+                    program.display()
+                );
                 break;
             }
             Loaded::Neither => {}
@@ -269,7 +272,11 @@ fn loaded(maps: &str, ours: u64) -> Loaded<'_> {
         if inode == Some(ours) {
             return Loaded::Ours;
         }
-        if Path::new(path).file_name().and_then(OsStr::to_str).is_some_and(|name| name.starts_with("libhsa-runtime64.so")) {
+        if Path::new(path)
+            .file_name()
+            .and_then(OsStr::to_str)
+            .is_some_and(|name| name.starts_with("libhsa-runtime64.so"))
+        {
             another = Loaded::Another(path);
         }
     }

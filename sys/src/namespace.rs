@@ -140,3 +140,35 @@ fn mount(source: Option<&Path>, place: &Path, kind: Option<&CStr>, flags: libc::
     })?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A mount namespace belongs to a thread, so one that ends is the program here. An ordinary user would need a process of its own.
+    #[test]
+    fn what_is_covered_is_covered_for_us_alone_and_keeps_its_names() {
+        let folder = std::env::temp_dir().join(format!("sys-namespace-{}", std::process::id()));
+        fs::create_dir_all(folder.join("inner")).unwrap();
+        fs::write(folder.join("file"), "old").unwrap();
+        fs::write(folder.join("inner/deep"), "deep").unwrap();
+        std::os::unix::fs::symlink("file", folder.join("link")).unwrap();
+        let inside = folder.clone();
+        let seen = std::thread::spawn(move || -> Result<_, ViewError> {
+            enter()?;
+            let covered = Directory::cover(&inside)?;
+            let added = covered.add("new/file", "new", 0o644)?;
+            bind(&added, &inside.join("file"))?;
+            let read = |name: &str| fs::read_to_string(inside.join(name)).unwrap_or_default();
+            Ok([read("file"), read("link"), read("inner/deep"), read("new/file")])
+        });
+        match seen.join().unwrap() {
+            Ok(texts) => assert_eq!(texts, ["new", "new", "deep", "new"]),
+            // Not root, or in a container that forbids it: then it is an error that says so.
+            Err(error) => assert!(error.to_string().contains("may not be changed"), "{error}"),
+        }
+        assert_eq!(fs::read_to_string(folder.join("file")).unwrap(), "old");
+        assert!(!folder.join("new").exists());
+        fs::remove_dir_all(&folder).unwrap();
+    }
+}

@@ -25,7 +25,11 @@ pub(crate) fn into(prefix: &Path) -> Result<()> {
     ensure!(status.success(), "it does not build ({status}); the messages are above");
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), Into::into);
     place(&target.join("release"), prefix)?;
-    println!("installed below {}; programs run with {}/bin/wavegate run -- PROGRAM", prefix.display(), prefix.display());
+    println!(
+        "installed below {}; programs run with {}/bin/wavegate run -- PROGRAM",
+        prefix.display(),
+        prefix.display()
+    );
     Ok(())
 }
 

@@ -38,7 +38,7 @@ pub(crate) fn check() -> Result<()> {
     let place = Place::prepare(&root)?;
     place.compile(&root)?;
     let broker = Broker::start(&place)?;
-    let mut rows = vec![rocminfo(&broker), hidden(&broker), wrong_tenant(&broker)];
+    let mut rows = vec![exports(&root, &place), rocminfo(&broker), hidden(&broker), wrong_tenant(&broker)];
     for program in PROGRAMS {
         rows.push(one(&broker, program.name, program.environment, &program.expected));
     }
@@ -114,6 +114,34 @@ impl Place {
     }
 }
 
+/// The library has AMD's soname, and every function of ROCr 6.4 under its version.
+fn exports(root: &Path, place: &Place) -> Row {
+    let begun = Instant::now();
+    let seen = || {
+        let library = place.built.join("libwavegate_capi.so");
+        let text = |tool: &str, flags: &[&str]| -> Result<String> {
+            let told =
+                Command::new(tool).args(flags).arg(&library).output().with_context(|| format!("cannot run {tool}"))?;
+            ensure!(told.status.success(), "{tool} cannot read {}", library.display());
+            Ok(String::from_utf8_lossy(&told.stdout).into_owned())
+        };
+        let wanted = fs::read_to_string(root.join("capi/exports.txt")).context("cannot read capi/exports.txt")?;
+        let symbols = text("nm", &["--dynamic", "--defined-only", "--with-symbol-versions"])?;
+        let has: Vec<&str> = symbols.lines().filter_map(|line| line.split_whitespace().nth(2)).collect();
+        let missing: Vec<&str> =
+            wanted.lines().filter(|name| !has.contains(&format!("{name}@@ROCR_1").as_str())).collect();
+        ensure!(missing.is_empty(), "not exported: {}", missing.join(" "));
+        let named = text("readelf", &["--dynamic", "--wide"])?;
+        ensure!(
+            named.contains("[libhsa-runtime64.so.1]") && named.contains("NODELETE"),
+            "it has another name or may be unloaded"
+        );
+        Ok(format!("{} functions @@ROCR_1", wanted.lines().count()))
+    };
+    let seen = seen();
+    Row { what: "exports".to_owned(), ms: begun.elapsed().as_millis(), seen }
+}
+
 /// Runs a program as a tenant and judges it.
 fn one(broker: &Broker, name: &str, environment: &[(&str, &str)], expected: &Expected) -> Row {
     let seen = run(broker.tenant(name).envs(environment.iter().copied()), PATIENCE);
@@ -133,9 +161,9 @@ fn judge(what: String, seen: Result<Outcome>, verdict: impl FnOnce(&Outcome) -> 
 
 fn rocminfo(broker: &Broker) -> Row {
     // The best of five: what it takes, and not what else the machine does.
-    let best = (0..5).map(|_| run(broker.command("rocminfo", false), PATIENCE)).min_by_key(|outcome| {
-        outcome.as_ref().map_or(Duration::MAX, |outcome| outcome.took)
-    });
+    let best = (0..5)
+        .map(|_| run(broker.command("rocminfo", false), PATIENCE))
+        .min_by_key(|outcome| outcome.as_ref().map_or(Duration::MAX, |outcome| outcome.took));
     judge("rocminfo".to_owned(), best.unwrap_or_else(|| bail!("it never ran")), |outcome| {
         ensure!(outcome.code == Some(0), "it ended with {}", outcome.end());
         for wanted in ["ROCk module is loaded", "gfx90a", "Wavegate software MI210", "*** Done ***"] {
@@ -171,9 +199,8 @@ fn together(broker: &Broker, count: usize) -> Row {
     let names = ["matmul", "atomics", "sort", "reduction"];
     let begun = Instant::now();
     let outcomes: Vec<_> = std::thread::scope(|scope| {
-        let all: Vec<_> = (0..count)
-            .map(|k| scope.spawn(move || (names[k], run(broker.tenant(names[k]), PATIENCE))))
-            .collect();
+        let all: Vec<_> =
+            (0..count).map(|k| scope.spawn(move || (names[k], run(broker.tenant(names[k]), PATIENCE)))).collect();
         all.into_iter().filter_map(|thread| thread.join().ok()).collect()
     });
     let all_right = || {

@@ -13,7 +13,10 @@ use super::Place;
 
 /// What the programs' tenant may have.
 pub(super) const CONFIG: &str = "\
-[defaults]
+unknown = \"default\"
+
+[[tenant]]
+name = \"default\"
 vram = \"1GiB\"
 host_memory = \"2GiB\"
 sessions = 16
@@ -104,7 +107,8 @@ impl Broker {
 
     fn sessions(&self) -> Option<usize> {
         let socket = self.folder.join("admin.sock");
-        let told = Command::new(&self.wavegate).args(["session", "list", "--json", "--admin-socket"]).arg(socket).output();
+        let told =
+            Command::new(&self.wavegate).args(["session", "list", "--json", "--admin-socket"]).arg(socket).output();
         let list: serde_json::Value = serde_json::from_slice(&told.ok()?.stdout).ok()?;
         list.as_array().or_else(|| list.get("sessions")?.as_array()).map(Vec::len)
     }
