@@ -191,21 +191,9 @@ fn show_driver(command: &mut Command) -> Result<(), ViewError> {
     if modules.is_dir() && !modules.join("amdgpu").exists() {
         Directory::cover(modules)?.add("amdgpu/initstate", "live\n", 0o644)?;
     }
-    // 5.2 asks lsmod, which may be there, or not.
-    let lsmod = ["/usr/sbin/lsmod", "/sbin/lsmod", "/usr/bin/lsmod", "/bin/lsmod"].map(Path::new);
-    let mut covered = false;
-    for place in lsmod.into_iter().filter_map(|place| fs::canonicalize(place).ok()) {
-        // All of these may be links to one program of many names, which must stay what it is.
-        if place.file_name().is_some_and(|name| name == "lsmod") {
-            namespace::bind(&lister, &place)?;
-            covered = true;
-        }
-    }
-    if !covered && let Some(folder) = lister.parent() {
-        let mut path = std::env::var_os("PATH").unwrap_or_default();
-        path.push(":");
-        path.push(folder);
-        command.env("PATH", path);
+    // 5.2 asks lsmod, which is mostly a link to a program of many names, and may not be there at all. The folder holds nothing else.
+    if let Some(folder) = lister.parent() {
+        command.env("PATH", listed(folder.as_os_str(), "PATH"));
     }
     Ok(())
 }

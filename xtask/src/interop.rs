@@ -1,8 +1,8 @@
 //! Unmodified programs against the drop-in library: rocminfo, the HIP programs of `tests/hip`, several at once, and in a sandbox.
 //!
 //! Promise: everything runs against a broker of its own that is started here and ended here; a program passes if it says that its results are
-//! right and ends as it should; a program that is expected to be refused must be refused; and at the end the broker lives and holds no session. The
-//! table says what was seen, program by program, with the versions of the packages it was seen with.
+//! right and ends as it should; what is known to be missing is named in the table, and must be missing in the known way; and at the end the
+//! broker lives and holds no session. The table says what was seen, program by program, with the versions of the packages it was seen with.
 
 mod broker;
 mod programs;
@@ -279,7 +279,8 @@ fn report(rows: &[Row]) -> Result<()> {
         rows.len(),
         failed.join(", ")
     );
-    println!("interop: {} checks passed", rows.len());
+    let missing = rows.iter().filter(|row| row.seen.as_ref().is_ok_and(|seen| seen.starts_with("NOT YET"))).count();
+    println!("interop: {} checks passed, {missing} more are not yet there", rows.len() - missing);
     Ok(())
 }
 
