@@ -124,6 +124,8 @@ messages! {
         }
         /// Asks how much memory is used. Answer: [`MemoryUse`].
         QueryMemory = 0x020b, fds 0 {}
+        /// Ends the session in order. Answer: [`Done`], then the connection closes.
+        Goodbye = 0x020c, fds 0 {}
         /// Opens an alias: addresses at which kernels will see memory that is not there yet. Parts of it are supplied with [`MapBuffer`], before
         /// or when a kernel first touches them. Answer: [`Done`].
         OpenAlias = 0x020d, fds 0 {
@@ -156,8 +158,6 @@ messages! {
             /// The address that was asked for.
             at: DeviceAddress,
         }
-        /// Ends the session in order. Answer: [`Done`], then the connection closes.
-        Goodbye = 0x020c, fds 0 {}
     }
 }
 
