@@ -319,7 +319,9 @@ impl Host for QueueHost<'_> {
     }
 
     fn signal_changed(&self, _signal: u64) {
-        // Threads that wait without the driver look at the value; those that wait with it are woken by `interrupt`.
+        // Threads that wait without the driver look at the value; those that wait with it have a mailbox, which the packet processor has
+        // written to by now without an interrupt of its own.
+        self.gpu.events.interrupt();
     }
 
     fn interrupt(&self) {
