@@ -421,7 +421,7 @@ mod tests {
         check("\n[socket]\ngroup = \"no-such-group-here\"\n", 3, "groupadd no-such-group-here");
         check(
             "[[tenant]]\nname = \"red\"\nguarantee = \"90%\"\n[[tenant]]\nname = \"blue\"\nguarantee = \"90%\"\n",
-            4,
+            1,
             "of the whole",
         );
     }
