@@ -181,6 +181,7 @@ impl Delays {
 
 /// What an administrator does.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(clippy::large_enum_variant, reason = "a scenario has few, and each is consumed once")]
 pub enum Chore {
     /// A command.
     Command(AdminCommand),

@@ -4,11 +4,13 @@
 //! the committed one only if it is worse; the line that is added to `sim/SOAK.md` says how much was searched and what came
 //! out. A broken bound or promise fails the command, and its text says how to see it again.
 
+use std::collections::hash_map::RandomState;
 use std::fs::{self, OpenOptions};
+use std::hash::BuildHasher as _;
 use std::io::Write as _;
 use std::path::Path;
 use std::process::Command;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 
@@ -35,7 +37,8 @@ pub(crate) fn run(minutes: &str) -> Result<()> {
     let sim = target.join("release/sim");
     let end = Instant::now() + Duration::from_secs(minutes * 60);
     // Another soak is to search elsewhere.
-    let mut seed = SystemTime::now().duration_since(UNIX_EPOCH).map_or(1, |t| t.as_secs());
+    // Other seeds every time: what a search has seen it need not see again.
+    let mut seed = RandomState::new().hash_one(std::process::id()) >> 8;
     let worst = root.join(WORST);
     let known = damage_of(&fs::read_to_string(&worst)?)?;
     let (mut most, mut attacks, mut worlds, mut broken) = (known, 0, 0, 0);
