@@ -54,7 +54,7 @@ pub(super) fn run(args: &FairnessArgs) -> Result<()> {
         scene = scene.tenant(name, weight * 100, "16MiB", "");
     }
     let broker = PrivateBroker::start(scene.text(), &device.to_string())?;
-    let part = Part::Saturate { wave_instructions: args.kernel, in_flight: 16 };
+    let part = Part::Saturate { wave_instructions: args.kernel, in_flight: 48 };
     let mut actors = names.iter().map(|name| Actor::start(&broker, name, part)).collect::<Result<Vec<_>>>()?;
     for actor in &mut actors {
         actor.wait_ready()?;

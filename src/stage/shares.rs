@@ -45,16 +45,37 @@ pub fn rate_between(progress: &[Progress], wave_instructions: u64, from: u64, to
     done * wave_instructions as f64 * 1e9 / (to - from).max(1) as f64
 }
 
+/// Least part of the common time in which all must have been backlogged, or there is nothing to judge.
+const BACKLOGGED_MIN: f64 = 0.1;
+
+/// Returns the parts of the common time in which all of these tenants were backlogged. A host that is busy with other things
+/// may keep a tenant from refilling its queue; then it gets less because it asks for less.
+fn backlogged_intervals(progress: &[Vec<Progress>]) -> Option<Vec<(u64, u64)>> {
+    let (from, to) = common_interval(progress)?;
+    let mut cuts: Vec<u64> = progress.iter().flatten().map(|p| p.at_ns).filter(|at| (from..=to).contains(at)).collect();
+    cuts.extend([from, to]);
+    cuts.sort_unstable();
+    cuts.dedup();
+    // What a report says holds for the time since the one before.
+    let all =
+        |middle| progress.iter().all(|p| p.get(p.partition_point(|p| p.at_ns < middle)).is_some_and(|p| p.backlogged));
+    let intervals: Vec<_> = cuts.windows(2).map(|w| (w[0], w[1])).filter(|(a, b)| all(a.midpoint(*b))).collect();
+    let covered: u64 = intervals.iter().map(|(a, b)| b - a).sum();
+    (covered as f64 >= BACKLOGGED_MIN * (to - from) as f64).then_some(intervals)
+}
+
 impl Share {
-    /// Works out everybody's share of the work.
+    /// Works out everybody's share of the work while all were backlogged.
     pub fn of(weights: &[(&str, u32)], progress: &[Vec<Progress>], summaries: &[Summary]) -> Result<Vec<Share>> {
-        let (from, to) =
-            common_interval(progress).context("the tenants never worked at the same time: is the device very slow?")?;
-        let rates: Vec<f64> = progress
-            .iter()
-            .zip(summaries)
-            .map(|(p, summary)| rate_between(p, summary.wave_instructions, from, to))
-            .collect();
+        let intervals = backlogged_intervals(progress).context(
+            "the tenants were hardly ever backlogged at the same time: the host is too busy, or the device very slow",
+        )?;
+        let seconds = intervals.iter().map(|(from, to)| to - from).sum::<u64>() as f64 / 1e9;
+        let rate = |(p, summary): (&Vec<Progress>, &Summary)| {
+            let done: f64 = intervals.iter().map(|(from, to)| dispatches_at(p, *to) - dispatches_at(p, *from)).sum();
+            done * summary.wave_instructions as f64 / seconds
+        };
+        let rates: Vec<f64> = progress.iter().zip(summaries).map(rate).collect();
         let (total, weight_total) = (rates.iter().sum::<f64>(), weights.iter().map(|w| w.1).sum::<u32>());
         let share = |(&(tenant, weight), rate): (&(&str, u32), f64)| Share {
             tenant: tenant.to_owned(),
@@ -81,7 +102,7 @@ mod tests {
     fn line(rate: u64, from: u64, to: u64) -> Vec<Progress> {
         (from..=to)
             .step_by(100_000_000)
-            .map(|at| Progress { at_ns: at, dispatches: (at - from) / 1_000_000 * rate })
+            .map(|at| Progress { at_ns: at, dispatches: (at - from) / 1_000_000 * rate, backlogged: true })
             .collect()
     }
 
@@ -98,6 +119,21 @@ mod tests {
         assert!((jain(&shares) - 1.0).abs() < 1e-9);
         let unfair = Share::of(&[("a", 1), ("b", 1)], &progress, &summaries).unwrap();
         assert!(jain(&unfair) < 0.81, "{}", jain(&unfair));
+    }
+
+    #[test]
+    fn what_a_tenant_missed_because_its_queue_was_empty_does_not_count() {
+        let second = 1_000_000_000;
+        let mut progress = [line(3, 0, 10 * second), line(1, 0, 10 * second)];
+        // From the sixth second on the first one asks for nothing, and says so.
+        for p in progress[0].iter_mut().filter(|p| p.at_ns > 6 * second) {
+            (p.dispatches, p.backlogged) = (6_000 * 3, false);
+        }
+        let summary = Summary { wave_instructions: 1000, ..Summary::default() };
+        let shares = Share::of(&[("a", 3), ("b", 1)], &progress, &[summary.clone(), summary.clone()]).unwrap();
+        assert!((shares[0].got - 75.0).abs() < 1e-6, "{shares:?}");
+        progress[1].iter_mut().for_each(|p| p.backlogged = false);
+        assert!(Share::of(&[("a", 3), ("b", 1)], &progress, &[summary.clone(), summary]).is_err(), "nothing to judge");
     }
 
     #[test]

@@ -70,8 +70,8 @@ fn saturate(client: &Client, wave_instructions: u64, in_flight: usize) -> Result
         let from_ns = clock::now_ns();
         let mut sent_at = vec![0u64; in_flight];
         let (mut sent, mut done, mut reported_at) = (0u64, 0u64, from_ns);
-        say(&Line::Progress(Progress { at_ns: from_ns, dispatches: 0 }))?;
-        let mut to_ns = from_ns;
+        say(&Line::Progress(Progress { at_ns: from_ns, dispatches: 0, backlogged: true }))?;
+        let (mut to_ns, mut backlogged) = (from_ns, true);
         loop {
             let now = clock::now_ns();
             while now < stop && sent - done < in_flight as u64 {
@@ -89,12 +89,16 @@ fn saturate(client: &Client, wave_instructions: u64, in_flight: usize) -> Result
             to_ns = clock::now_ns();
             latency.saturating_record((to_ns - sent_at[slot]).max(1));
             done += 1;
+            // The host had its processor elsewhere for so long that the device has emptied the queue.
+            let last = ((sent - 1) % in_flight as u64) as usize;
+            backlogged &= done < sent && signals[last].load() > 0;
             if to_ns - reported_at >= REPORT_NS {
                 reported_at = to_ns;
-                say(&Line::Progress(Progress { at_ns: to_ns, dispatches: done }))?;
+                say(&Line::Progress(Progress { at_ns: to_ns, dispatches: done, backlogged }))?;
+                backlogged = true;
             }
         }
-        say(&Line::Progress(Progress { at_ns: to_ns, dispatches: done }))?;
+        say(&Line::Progress(Progress { at_ns: to_ns, dispatches: done, backlogged }))?;
 
         // Each dispatch went on from where the one before stopped, so one look at the end verifies all of them: none lost, none run twice.
         let wrong = spun(wave_instructions, done, seed)?.check(&work.results()?).err().map(|e| e.to_string());
@@ -122,7 +126,7 @@ fn interactive(client: &Client, period_ns: u64) -> Result<()> {
             latency.saturating_record((to_ns - planned).max(1));
             dispatches += 1;
             if dispatches % 10 == 0 {
-                say(&Line::Progress(Progress { at_ns: to_ns, dispatches }))?;
+                say(&Line::Progress(Progress { at_ns: to_ns, dispatches, backlogged: false }))?;
             }
             wrong =
                 wrong.or_else(|| work.results().and_then(|r| Ok(work.case.check(&r)?)).err().map(|e| e.to_string()));

@@ -24,8 +24,8 @@ pub enum Part {
 }
 
 impl Part {
-    /// Keeps sixteen kernels of about 100 us in flight, so that its queue stays full while the host has its processor elsewhere.
-    pub const SATURATE: Part = Part::Saturate { wave_instructions: 14_000, in_flight: 16 };
+    /// Keeps 48 kernels of about 100 us in flight, so that its queue stays full while the host has its processor elsewhere.
+    pub const SATURATE: Part = Part::Saturate { wave_instructions: 14_000, in_flight: 48 };
     /// Sends a small kernel every 20 ms.
     pub const INTERACTIVE: Part = Part::Interactive { period_ns: 20_000_000 };
 }
@@ -93,6 +93,8 @@ pub struct Progress {
     pub at_ns: u64,
     /// Dispatches complete since the start.
     pub dispatches: u64,
+    /// Whether there was work in the queue all the time since the report before.
+    pub backlogged: bool,
 }
 
 /// Latencies in nanoseconds.
