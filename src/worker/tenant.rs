@@ -74,7 +74,8 @@ impl Tenant {
             }
             if let Err(over) = self.serve_one() {
                 match over {
-                    Over::Closed => self.shared.end(EndReason::Goodbye, "the tenant closed its connection"),
+                    // Who leaves in order says so first.
+                    Over::Closed => self.shared.end(EndReason::TenantDied, "the tenant is gone without a word"),
                     Over::Violation(violation) => self.shared.end(EndReason::TenantViolation, violation.to_string()),
                     Over::Deaf => self.shared.end(EndReason::TenantViolation, "the tenant does not take its answers"),
                 }
