@@ -213,14 +213,16 @@ impl AddressSpace {
     /// Has memory brought to an address in no region, if it is in an alias that wants to be asked. Returns whether it has come.
     #[cold]
     fn supply(&self, address: u64, bytes: u64) -> bool {
-        let asks = self.aliases.load().iter().any(|alias| alias.ask && alias.holds(address, bytes));
+        if !self.aliases.load().iter().any(|alias| alias.ask && alias.holds(address, bytes)) {
+            return false;
+        }
         let there = || find(&self.regions.load(), address, bytes).is_some();
-        // The last byte may be on another page than the first.
+        // The last byte may be on another page than the first. It is in the alias, so the sum does not wrap.
         let ends = [address, address + (bytes.max(1) - 1)];
         let come = |supplier: &Supplier| {
             ends.iter().all(|&end| supplier(end, &|| find(&self.regions.load(), end, 1).is_some()))
         };
-        asks && self.supplier.get().is_some_and(come) && there()
+        self.supplier.get().is_some_and(come) && there()
     }
 
     /// Whether kernels may execute any of these bytes.
