@@ -9,10 +9,12 @@
 //! | [`raw`] | types and constants, named as in the C headers |
 //! | [`layout`] | the same as data, which a test compares with the headers of several releases |
 //! | [`table`] | AMD's library, opened at run time |
+//! | [`runtime`] | a thin safe layer: agents, memory, code, queues, signals, faults |
 //!
 //! Who may use it: `capi`, for the types that it exports, and the root's `rocr` device, for AMD's own runtime.
 
 mod declare;
 pub mod layout;
 pub mod raw;
+pub mod runtime;
 pub mod table;

@@ -404,6 +404,13 @@ exports! {
     }
 }
 
+/// Returns the thunk's number of the queue whose `hsa_queue_t` is at `structure`, or 0: HSA's own numbers are others. For tests of suspension;
+/// real thunks have no such function.
+#[unsafe(export_name = "softkmtQueueOf")]
+extern "C" fn queue_of(structure: u64) -> u64 {
+    gpu().ok().and_then(|gpu| gpu.queue_of(structure)).map_or(0, u64::from)
+}
+
 fn number(queue: u64) -> Result<u32, Status> {
     u32::try_from(queue).map_err(|_| Status::InvalidHandle)
 }

@@ -189,6 +189,11 @@ impl Gpu {
         self.with(|machine| machine.queues.contains_key(&id))
     }
 
+    /// Returns the number of the queue with this `amd_queue_t`.
+    pub(crate) fn queue_of(&self, structure: u64) -> Option<u32> {
+        self.with(|machine| machine.queues.iter().find(|(_, queue)| queue.structure == structure).map(|(&id, _)| id))
+    }
+
     /// Takes the machine from whoever runs on it.
     fn with<R>(&self, then: impl FnOnce(&mut Machine) -> R) -> R {
         self.wanted.fetch_add(1, Ordering::SeqCst);

@@ -32,6 +32,8 @@ constants! {
         HSA_ISA_INFO_NAME_LENGTH = 0;
         /// Human-readable description.
         HSA_ISA_INFO_NAME = 1;
+        /// Number of call conventions supported by the instruction set architecture.
+        HSA_ISA_INFO_CALL_CONVENTION_COUNT = 2;
         /// Number of work-items in a wavefront for a given call convention.
         HSA_ISA_INFO_CALL_CONVENTION_INFO_WAVEFRONT_SIZE = 3;
         /// Number of wavefronts per compute unit for a given call convention.

@@ -8,7 +8,7 @@ mod amd;
 mod core;
 mod image;
 
-use std::ffi::{CStr, OsStr, c_void};
+use std::ffi::{CStr, CString, OsStr, c_void};
 use std::fmt;
 use std::mem::ManuallyDrop;
 use std::os::unix::ffi::OsStrExt as _;
@@ -136,6 +136,23 @@ impl Library {
         let image = Image::load(&library).map_err(lacking)?;
         let path = file_of(core.hsa_init as *const c_void).unwrap_or_else(|| path.to_owned());
         Ok(Library { core, amd, image, path, library })
+    }
+
+    /// Loads another library first, for everything that is loaded later: one that the runtime itself asks for by the same name is then not looked
+    /// for any more. Like every library here it stays.
+    pub fn preload(path: &Path) -> Result<(), OpenError> {
+        let failed = |why: String| OpenError::Library { library: path.display().to_string(), why };
+        let name = CString::new(path.as_os_str().as_bytes()).map_err(|error| failed(error.to_string()))?;
+        // SAFETY: as for `open`; the name is a C string during the call.
+        if unsafe { libc::dlopen(name.as_ptr(), libc::RTLD_NOW | libc::RTLD_GLOBAL) }.is_null() {
+            // SAFETY: dlerror returns null or a C string that stays until this thread's next call.
+            let why = unsafe {
+                let text = libc::dlerror();
+                if text.is_null() { String::new() } else { CStr::from_ptr(text).to_string_lossy().into_owned() }
+            };
+            return Err(failed(why));
+        }
+        Ok(())
     }
 
     /// Returns the file that the functions are in.
