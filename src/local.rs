@@ -191,7 +191,7 @@ impl LocalSession {
         let (pool, rights) = (Pool::Vram, Rights::ReadExecute);
         let want = Allocate { pool, bytes: object.image_bytes(), rights, address: None, backing: None };
         let at = self.memory.allocate(want)?.address;
-        let kernels = self.memory.load_code(&object, at)?;
+        let kernels = self.memory.load_code(&object, bytes, at)?.kernels;
         Ok(Program { object, kernels })
     }
 

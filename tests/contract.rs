@@ -153,7 +153,7 @@ fn code_for_the_other_architecture_is_refused() {
         let bytes = kernels::find("spin").expect("an embedded kernel").code_object(other);
         let object = CodeObject::parse(bytes).expect("a code object");
         let image = rig.allocate(object.image_bytes(), Rights::ReadExecute);
-        let refused = rig.memory.load_code(&object, image.address).expect_err("another architecture");
+        let refused = rig.memory.load_code(&object, &[], image.address).expect_err("another architecture");
         assert!(matches!(refused, DeviceError::WrongTarget { .. }));
         let says = refused.to_string();
         assert!(says.contains(other.name()) && says.contains(&format!("--offload-arch={device}")), "{says}");
@@ -165,10 +165,10 @@ fn code_needs_memory_of_its_size() {
     let rig = Rig::new("cus=1");
     let object =
         CodeObject::parse(kernels::find("nbody").expect("an embedded kernel").code_object(rig.target)).expect("code");
-    assert!(rig.memory.load_code(&object, HERE).is_err(), "nothing was allocated");
+    assert!(rig.memory.load_code(&object, &[], HERE).is_err(), "nothing was allocated");
     let small = rig.allocate(PAGE, Rights::ReadExecute);
     assert!(object.image_bytes() > small.bytes);
-    assert!(rig.memory.load_code(&object, small.address).is_err(), "too small");
+    assert!(rig.memory.load_code(&object, &[], small.address).is_err(), "too small");
     // A load that was refused leaves the memory alone.
     assert_eq!(rig.download(small.address, 4096), [0; 4096]);
 }

@@ -180,8 +180,8 @@ impl Lease for TestLease {
 }
 
 /// See the module.
-pub(crate) struct Rig {
-    pub(crate) device: SoftDevice,
+pub(crate) struct Rig<D: Device = SoftDevice> {
+    pub(crate) device: D,
     pub(crate) memory: Arc<dyn DeviceMemory>,
     pub(crate) target: Target,
     pub(crate) lease: TestLease,
@@ -198,7 +198,13 @@ impl Rig {
 
     /// A tenant on compute units that others may share.
     pub(crate) fn on(config: &SoftConfig, units: ComputeUnits) -> Rig {
-        let device = SoftDevice::new(config, units).expect("a device");
+        Rig::with(SoftDevice::new(config, units).expect("a device"))
+    }
+}
+
+impl<D: Device> Rig<D> {
+    /// A tenant on any device.
+    pub(crate) fn with(device: D) -> Rig<D> {
         let memory = device.memory();
         let target = device.facts().target.parse().expect("a target");
         let signals = share(&*memory, 1 << 16);
@@ -267,8 +273,8 @@ impl Rig {
     pub(crate) fn load_at(&self, name: &str, image: Allocation) -> Program {
         let bytes = kernels::find(name).expect("an embedded kernel").code_object(self.target);
         let object = CodeObject::parse(bytes).expect("a code object");
-        let loaded = self.memory.load_code(&object, image.address).expect("a loadable object");
-        let loaded = loaded.into_iter().find(|k| k.name == name).expect("the kernel");
+        let loaded = self.memory.load_code(&object, bytes, image.address).expect("a loadable object");
+        let loaded = loaded.kernels.into_iter().find(|k| k.name == name).expect("the kernel");
         Program { info: object.kernel(name).expect("the kernel").clone(), loaded, image }
     }
 

@@ -43,7 +43,7 @@ pub(super) fn run(command: ConfigCommand) -> Result<ExitCode> {
             let settings = Settings::read(&file)?;
             let config = settings.to_config(&Live::default());
             let checked = Checked {
-                device: settings.devices.iter().map(|d| d.soft.to_string()).collect::<Vec<_>>().join(", "),
+                device: settings.devices.iter().map(|d| d.spec.to_string()).collect::<Vec<_>>().join(", "),
                 slice: Pace(settings.slice),
                 sessions_max: config.sessions_max,
                 unknown: match config.unknown {

@@ -5,6 +5,7 @@
 mod config;
 mod connect;
 mod device;
+mod doctor;
 mod run;
 mod session;
 mod sim;
@@ -21,7 +22,7 @@ use tracing::level_filters::LevelFilter;
 use crate::bench::{BenchCommand, RemoteArgs};
 use crate::config::ServeOptions;
 use crate::demo::DemoArgs;
-use crate::device::soft::SoftConfig;
+use crate::device::spec::DeviceSpec;
 use crate::stage::tenant::TenantArgs;
 
 /// Shares one AMD GPU between many tenants: queues, address spaces, quotas and fair time slices.
@@ -80,6 +81,8 @@ enum PlainCommand {
     /// Looks at what a program has loaded.
     #[command(hide = true)]
     RunWatch(run::WatchArgs),
+    /// Find the machine's GPUs, say what is in the way of using them, and try one.
+    Doctor(doctor::DoctorArgs),
 }
 
 /// Arguments of `wavegate serve`.
@@ -95,9 +98,10 @@ struct ServeArgs {
     /// Where administrators connect [default: admin.sock in the same directory].
     #[arg(long, env = "WAVEGATE_ADMIN_SOCKET", value_name = "PATH")]
     admin_socket: Option<PathBuf>,
-    /// A device: soft[:arch=gfx90a|gfx942,cus=N,threads=N,vram=SIZE,pin=A-B]. Given again: one more.
+    /// A device: auto, rocr:INDEX[,vram=SIZE,runtime=PATH] or soft[:arch=gfx90a|gfx942,cus=N,threads=N,vram=SIZE,pin=A-B]. Given
+    /// again: one more.
     #[arg(long, value_name = "DEVICE")]
-    device: Vec<SoftConfig>,
+    device: Vec<DeviceSpec>,
     /// Where changes made with `wavegate tenant` are kept for the next start [default: beside the configuration file].
     #[arg(long, value_name = "FILE")]
     state: Option<PathBuf>,
@@ -161,6 +165,7 @@ impl Plain {
             PlainCommand::Device(command) => device::run(command),
             PlainCommand::Run(args) => run::run(args),
             PlainCommand::RunWatch(args) => run::run_watch(&args),
+            PlainCommand::Doctor(args) => doctor::run(&args),
         };
         done.unwrap_or_else(fail)
     }

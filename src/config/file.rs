@@ -8,12 +8,13 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use broker::{ConfigError, GroupConfig, PartitionConfig, Placement, Unknown};
+use proto::limits::DEVICE_NAME_MAX;
 use serde::{Deserialize, Deserializer, de};
 use toml::Spanned;
 
 use super::values::{Claim, Division, Name, Pace, Percent, Span};
 use super::{DeviceSettings, Live, Settings, SocketSettings, TenantSettings};
-use crate::device::soft::SoftConfig;
+use crate::device::spec::DeviceSpec;
 
 /// Why a configuration file cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -25,6 +26,32 @@ pub enum FileError {
         path: PathBuf,
         /// Why not.
         source: std::io::Error,
+    },
+    /// Nobody knows how much memory the device has.
+    #[error(
+        "{device}: how much device memory there is to share out is not known; say it with vram=SIZE, or see `wavegate doctor`"
+    )]
+    NoMemory {
+        /// The device.
+        device: String,
+    },
+    /// One card would be given away as two.
+    #[error("GPU {index} is there twice; name each GPU once (`auto` is rocr:0 where hardware is usable)")]
+    Twice {
+        /// Its number.
+        index: u32,
+    },
+    /// Partitions of a device that cannot be divided: their sessions would run on the same compute units at the same time.
+    #[error("{device} has no partitions: only the software GPU is divided; remove [[partition]], or use soft")]
+    Undivided {
+        /// The device.
+        device: String,
+    },
+    /// A description that does not fit the orders of a worker: what was cut off could be the end of a path.
+    #[error("{device}: a device is described in at most {DEVICE_NAME_MAX} bytes; use shorter paths")]
+    Long {
+        /// The device.
+        device: String,
     },
     /// It says something that cannot be.
     #[error("{}:{line}: {what}", .path.display())]
@@ -101,7 +128,7 @@ struct TenantGroup {
 
 /// One device, or several, each by its name alone or with what is set of it.
 #[derive(Deserialize)]
-#[serde(untagged, expecting = "a device such as \"soft:cus=8\", or a list of devices")]
+#[serde(untagged, expecting = "a device such as \"soft:cus=8\", \"rocr:0\" or \"auto\", or a list of devices")]
 enum Devices {
     One(Device),
     Many(Vec<Entry>),
@@ -119,7 +146,7 @@ enum Entry {
     },
 }
 
-struct Device(SoftConfig);
+struct Device(DeviceSpec);
 
 impl<'de> Deserialize<'de> for Device {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
@@ -205,10 +232,12 @@ impl FromStr for Settings {
 impl Entry {
     fn settings(&self) -> DeviceSettings {
         match self {
-            Entry::Plain(Device(soft)) => DeviceSettings::plain(*soft),
-            Entry::Set { device: Device(soft), policy, slice } => {
-                DeviceSettings { soft: *soft, policy: policy.map(|policy| policy.0), slice: slice.map(|slice| slice.0) }
-            }
+            Entry::Plain(Device(spec)) => DeviceSettings::plain(spec.clone()),
+            Entry::Set { device: Device(spec), policy, slice } => DeviceSettings {
+                spec: spec.clone(),
+                policy: policy.map(|policy| policy.0),
+                slice: slice.map(|slice| slice.0),
+            },
         }
     }
 }
@@ -236,7 +265,7 @@ impl File {
         Settings {
             devices: match &self.device {
                 None => built_in.devices,
-                Some(Devices::One(Device(soft))) => vec![DeviceSettings::plain(*soft)],
+                Some(Devices::One(Device(spec))) => vec![DeviceSettings::plain(spec.clone())],
                 Some(Devices::Many(entries)) => entries.iter().map(Entry::settings).collect(),
             },
             placement: match self.placement {
@@ -357,7 +386,7 @@ mod tests {
     fn every_key_is_read() {
         let settings: Settings = WHOLE.parse().unwrap();
         let config = settings.to_config(&Live::default());
-        assert_eq!((settings.devices[0].soft.cus, config.devices[0].vram), (4, Bytes(2 << 30)));
+        assert_eq!((settings.devices[0].spec.software_units(), config.devices[0].vram), (4, Bytes(2 << 30)));
         assert_eq!((config.unknown, config.sessions_max), (Unknown::Deny, 8));
         assert_eq!((config.devices[0].slice, config.devices[0].policy), (Nanos::from_millis(2), Policy::FixedShare));
         let parts: Vec<_> = config.devices[0].partitions.iter().map(|p| (p.name.to_string(), p.cus)).collect();
@@ -383,12 +412,29 @@ mod tests {
     }
 
     #[test]
+    fn a_card_is_given_away_once_and_whole() {
+        let refused = |text: &str| text.parse::<Settings>().expect(text).check_hardware().expect_err(text).to_string();
+        let twice = refused(r#"device = ["rocr:1,vram=1GiB", "rocr:1,vram=2GiB"]"#);
+        assert!(twice.contains("GPU 1 is there twice"), "{twice}");
+        let divided = "device = \"rocr:0,vram=1GiB\"\n[[partition]]\nname = \"a\"\ncus = 4\n";
+        assert!(refused(divided).contains("has no partitions"));
+        let long = format!("device = \"rocr:0,vram=1GiB,runtime=/{}\"", "long/".repeat(20));
+        assert!(refused(&long).contains("at most 96 bytes"));
+        let several = r#"device = ["rocr:0,vram=1GiB", "rocr:1,vram=1GiB", "soft:cus=2", "soft:cus=2"]"#;
+        let settings: Settings = several.parse().unwrap();
+        settings.check_hardware().unwrap();
+        let config = settings.to_config(&Live::default());
+        let vram: Vec<_> = config.devices.iter().map(|device| (device.vram.0 >> 30, device.cus)).collect();
+        assert_eq!(vram, [(1, 0), (1, 0), (4, 2), (4, 2)]);
+    }
+
+    #[test]
     fn an_empty_file_is_the_built_in_configuration() {
         let settings: Settings = "".parse().unwrap();
         assert_eq!(settings, Settings::built_in());
         let config = settings.to_config(&Live::default());
         let mut built_in = broker::Config { live_moves: false, ..broker::Config::built_in(Bytes(4 << 30)) };
-        built_in.devices[0].cus = settings.devices[0].soft.cus;
+        built_in.devices[0].cus = settings.devices[0].spec.software_units();
         assert_eq!(config, built_in);
     }
 

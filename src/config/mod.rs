@@ -20,17 +20,19 @@ pub mod paths;
 pub mod tenant;
 pub mod values;
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use broker::config::DEFAULT_TENANT;
 use broker::{Broker, Config, DeviceConfig, GroupConfig, PartitionConfig, Placement, Unknown};
+use proto::limits::DEVICE_NAME_MAX;
 use proto::{Bytes, Instant, Nanos};
 
 pub use file::FileError;
 pub use live::{Live, LiveError};
 pub use tenant::{Rule, TenantSettings};
 
-use crate::device::soft::SoftConfig;
+use crate::device::spec::DeviceSpec;
 use sched::Policy;
 use values::SliceRule;
 
@@ -48,7 +50,7 @@ pub struct ServeOptions {
     /// Where administrators connect.
     pub admin_socket: Option<PathBuf>,
     /// The devices, in place of those of the file; none to keep those.
-    pub devices: Vec<SoftConfig>,
+    pub devices: Vec<DeviceSpec>,
     /// Where live changes are kept.
     pub state: Option<PathBuf>,
 }
@@ -65,10 +67,10 @@ pub struct SocketSettings {
 }
 
 /// One device, and what is set of it alone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeviceSettings {
     /// Which.
-    pub soft: SoftConfig,
+    pub spec: DeviceSpec,
     /// How its time is divided.
     pub policy: Option<Policy>,
     /// Length of a lease.
@@ -77,8 +79,8 @@ pub struct DeviceSettings {
 
 impl DeviceSettings {
     /// Returns a device of which nothing is set.
-    pub fn plain(soft: SoftConfig) -> Self {
-        Self { soft, policy: None, slice: None }
+    pub fn plain(spec: DeviceSpec) -> Self {
+        Self { spec, policy: None, slice: None }
     }
 }
 
@@ -126,7 +128,7 @@ impl Settings {
     pub fn built_in() -> Self {
         let config = Config::built_in(Bytes(0));
         Self {
-            devices: vec![DeviceSettings::plain(SoftConfig::default())],
+            devices: vec![DeviceSettings::plain(DeviceSpec::default())],
             placement: Placement::default(),
             partitions: Vec::new(),
             groups: Vec::new(),
@@ -153,8 +155,19 @@ impl Settings {
             None => Self::built_in(),
         };
         if !options.devices.is_empty() {
-            settings.devices = options.devices.iter().copied().map(DeviceSettings::plain).collect();
+            settings.devices = options.devices.iter().cloned().map(DeviceSettings::plain).collect();
         }
+        for device in &mut settings.devices {
+            let (spec, why) = device.spec.clone().resolved();
+            if let Some(why) = why {
+                tracing::info!(device = %spec, "--device auto: {why}");
+            }
+            if spec.vram_bytes() == 0 {
+                return Err(FileError::NoMemory { device: spec.to_string() });
+            }
+            device.spec = spec;
+        }
+        settings.check_hardware()?;
         settings.tenant_socket.path = options.socket.clone().or(settings.tenant_socket.path);
         settings.admin_socket.path = options.admin_socket.clone().or(settings.admin_socket.path);
         settings.state =
@@ -162,9 +175,28 @@ impl Settings {
         Ok(settings)
     }
 
+    /// Checks what hardware cannot do. A software GPU may be there several times: each is one of its own.
+    fn check_hardware(&self) -> Result<(), FileError> {
+        let mut seen = BTreeSet::new();
+        for device in &self.devices {
+            let DeviceSpec::Rocr(card) = &device.spec else { continue };
+            if !seen.insert(card.index) {
+                return Err(FileError::Twice { index: card.index });
+            }
+            let name = device.spec.to_string();
+            if name.len() > DEVICE_NAME_MAX {
+                return Err(FileError::Long { device: name });
+            }
+            if !self.partitions.is_empty() {
+                return Err(FileError::Undivided { device: name });
+            }
+        }
+        Ok(())
+    }
+
     /// Returns the configuration these settings and the changes in `live` make.
     pub fn to_config(&self, live: &Live) -> Config {
-        let smallest = self.devices.iter().map(|device| device.soft.vram_bytes).min().unwrap_or(0);
+        let smallest = self.devices.iter().map(|device| device.spec.vram_bytes()).min().unwrap_or(0);
         let device_vram = Bytes(smallest);
         let mut tenants: Vec<_> = live.over(&self.tenants).iter().map(|t| t.to_config(device_vram)).collect();
         let built_in = Config::built_in(device_vram);
@@ -188,13 +220,13 @@ impl Settings {
     }
 
     fn device(&self, at: usize, live: &Live) -> DeviceConfig {
-        let DeviceSettings { soft, policy, slice } = self.devices[at];
+        let DeviceSettings { spec, policy, slice } = &self.devices[at];
         let (live_policy, live_slice) = live.device(at);
-        let SliceRule { slice, adaptive } = live_slice.map(|pace| pace.0).or(slice).unwrap_or(self.slice);
-        let whole = DeviceConfig::whole(Bytes(soft.vram_bytes));
+        let SliceRule { slice, adaptive } = live_slice.map(|pace| pace.0).or(*slice).unwrap_or(self.slice);
+        let whole = DeviceConfig::whole(Bytes(spec.vram_bytes()));
         DeviceConfig {
-            cus: soft.cus,
-            policy: live_policy.map(|division| division.0).or(policy).unwrap_or(self.policy),
+            cus: spec.software_units(),
+            policy: live_policy.map(|division| division.0).or(*policy).unwrap_or(self.policy),
             slice,
             adaptive,
             partitions: if self.partitions.is_empty() { whole.partitions } else { self.partitions.clone() },

@@ -24,7 +24,7 @@ use sys::socket::{Channel, SendError};
 
 use super::gate::Gate;
 use super::session::Worker;
-use crate::device::soft::SoftConfig;
+use crate::device::spec::DeviceSpec;
 
 /// Most descriptors a worker can have open. It keeps about ten and closes what it has mapped or handed on.
 const WORKER_DESCRIPTORS: u64 = 256;
@@ -65,9 +65,9 @@ pub(super) struct Place {
 /// What all workers of a daemon have in common.
 #[derive(Debug)]
 pub(super) struct Launcher {
-    devices: Vec<SoftConfig>,
+    devices: Vec<DeviceSpec>,
     /// The partitions of each device: what a worker in one opens, and its register files and LDS.
-    partitions: Vec<Vec<(SoftConfig, MemFd)>>,
+    partitions: Vec<Vec<(DeviceSpec, MemFd)>>,
     /// The program to run instead of this one; only tests do.
     program: Option<PathBuf>,
     /// First of the workers' users, if they have their own.
@@ -78,19 +78,19 @@ pub(super) struct Launcher {
 
 impl Launcher {
     /// Prepares to start workers on the devices of a configuration. A partition of the software GPU is one with fewer compute
-    /// units, which are a piece of hardware of their own.
+    /// units, which are a piece of hardware of their own. A card is not divided; the object that stands for its units is empty but for form.
     pub(super) fn new(
-        devices: Vec<SoftConfig>,
+        devices: Vec<DeviceSpec>,
         config: &broker::Config,
         program: Option<PathBuf>,
         uid_first: u32,
     ) -> Result<Self, MemoryError> {
-        let partition = |device: &SoftConfig, cus: u32| {
-            let part = SoftConfig { cus: if cus == 0 { device.cus } else { cus }, ..*device };
-            let bytes = size_of::<gcn::hardware::CuHardware>() * part.cus as usize;
+        let partition = |device: &DeviceSpec, cus: u32| {
+            let part = device.part(cus);
+            let bytes = size_of::<gcn::hardware::CuHardware>() * part.software_units().max(1) as usize;
             MemFd::create("wavegate-partition", bytes).map(|memory| (part, memory))
         };
-        let divided = |(device, config): (&SoftConfig, &broker::DeviceConfig)| {
+        let divided = |(device, config): (&DeviceSpec, &broker::DeviceConfig)| {
             config.partitions.iter().map(|p| partition(device, p.cus)).collect::<Result<Vec<_>, _>>()
         };
         let partitions = devices.iter().zip(&config.devices).map(divided).collect::<Result<Vec<_>, _>>()?;
@@ -105,7 +105,7 @@ impl Launcher {
     }
 
     /// Returns the devices.
-    pub(super) fn devices(&self) -> &[SoftConfig] {
+    pub(super) fn devices(&self) -> &[DeviceSpec] {
         &self.devices
     }
 

@@ -55,6 +55,7 @@ use sys::memfd::MemoryError;
 use crate::clock;
 use crate::config::paths::Socket;
 use crate::config::{FileError, Live, LiveError, ServeOptions, Settings, SocketSettings};
+use crate::device::spec::DeviceSpec;
 use desk::{Admitted, Desk};
 use journal::Journal;
 use launch::Launcher;
@@ -210,7 +211,8 @@ impl Daemon {
         let began = Instant(clock::now_ns());
         let broker = Broker::new(settings.to_config(&live), began)
             .map_err(|source| ServeError::Together { live: settings.state.clone().unwrap_or_default(), source })?;
-        let devices = settings.devices.iter().map(|device| device.soft).collect();
+        let devices: Vec<_> = settings.devices.iter().map(|device| device.spec.clone()).collect();
+        warn_of_leftovers(&devices);
         let launcher = Launcher::new(devices, broker.config(), worker, settings.worker_uid_first)?;
 
         let poller = Poller::new()?;
@@ -479,6 +481,13 @@ impl Daemon {
         };
         self.feed(Input::WorkerExited { session, signal, view: Some(view) });
         Ok(())
+    }
+}
+
+/// Says once what an administrator must know of hardware before tenants share it.
+fn warn_of_leftovers(devices: &[DeviceSpec]) {
+    for device in devices.iter().filter(|device| matches!(device, DeviceSpec::Rocr(_))) {
+        tracing::warn!(%device, "registers and LDS of this device are not scrubbed between tenants; see docs/hardware.md");
     }
 }
 

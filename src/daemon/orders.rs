@@ -217,7 +217,7 @@ impl Daemon {
         let new = Settings::load(&self.options).map_err(|e| bad(e.to_string()))?;
         let old = &self.settings;
         let fixed = [
-            ("device", new.devices.iter().map(|d| d.soft).eq(old.devices.iter().map(|d| d.soft))),
+            ("device", new.devices.iter().map(|d| &d.spec).eq(old.devices.iter().map(|d| &d.spec))),
             ("partition", new.partitions == old.partitions),
             ("socket", new.tenant_socket == old.tenant_socket),
             ("admin_socket", new.admin_socket == old.admin_socket),
@@ -233,7 +233,7 @@ impl Daemon {
                 .devices
                 .iter()
                 .zip(new.devices.iter().chain(&old.devices[new.devices.len().min(old.devices.len())..]))
-                .map(|(old, new)| DeviceSettings { soft: old.soft, ..*new })
+                .map(|(old, new)| DeviceSettings { spec: old.spec.clone(), ..new.clone() })
                 .collect(),
             partitions: old.partitions.clone(),
             tenant_socket: old.tenant_socket.clone(),

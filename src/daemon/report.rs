@@ -12,7 +12,7 @@ use super::stats::Worked;
 use crate::admin::{self, DeviceTime, Failure, FailureCode};
 use crate::config::TenantSettings;
 use crate::config::values::{Division, Name, Wish};
-use crate::device::soft::SoftConfig;
+use crate::device::spec::DeviceSpec;
 
 /// What the workers of the living sessions did.
 pub(super) struct AtWork(BTreeMap<SessionId, Worked>);
@@ -128,7 +128,7 @@ impl Daemon {
         let at_work = self.at_work();
         let uptime = now.since(self.began);
         let views = status.devices.iter().zip(self.launcher.devices());
-        let devices: Vec<admin::Device> = views.map(|(device, soft)| device_view(device, soft, uptime)).collect();
+        let devices: Vec<admin::Device> = views.map(|(device, spec)| device_view(device, spec, uptime)).collect();
         let devices_named = device_names(self.launcher.devices());
         let mut device_time = DeviceTime::default();
         for part in devices.iter().flat_map(|device| &device.partitions).map(|partition| partition.device_time) {
@@ -164,11 +164,11 @@ impl Daemon {
 }
 
 /// Returns the devices in one line.
-pub(super) fn device_names(devices: &[SoftConfig]) -> String {
-    devices.iter().map(SoftConfig::to_string).collect::<Vec<_>>().join(", ")
+pub(super) fn device_names(devices: &[DeviceSpec]) -> String {
+    devices.iter().map(DeviceSpec::to_string).collect::<Vec<_>>().join(", ")
 }
 
-fn device_view(device: &DeviceStatus, soft: &SoftConfig, uptime: Nanos) -> admin::Device {
+fn device_view(device: &DeviceStatus, spec: &DeviceSpec, uptime: Nanos) -> admin::Device {
     let partition = |partition: &PartitionStatus| {
         let totals = partition.totals;
         admin::Partition {
@@ -189,7 +189,7 @@ fn device_view(device: &DeviceStatus, soft: &SoftConfig, uptime: Nanos) -> admin
         }
     };
     admin::Device {
-        device: soft.to_string(),
+        device: spec.to_string(),
         policy: Division(device.config.policy),
         vram_bytes: device.config.vram.0,
         vram_used_bytes: device.vram_used.0,

@@ -13,9 +13,12 @@
 //! | backend | memory | preemption |
 //! |---|---|---|
 //! | [`soft`] | objects the broker created and sealed, mapped where the tenant has them | suspend, at any instruction |
-//! | `rocr` (planned, see ARCHITECTURE.md) | what the driver allocates, at the address it chose | drain; suspend where the kernel driver can |
+//! | [`rocr`] | what the driver allocates, and objects the broker created, at addresses the driver chose | drain; suspend where the kernel driver can |
 
+pub mod kfd;
+pub mod rocr;
 pub mod soft;
+pub mod spec;
 
 use std::fmt;
 use std::sync::Arc;
@@ -41,6 +44,8 @@ pub struct DeviceFacts {
     pub preemption: Preemption,
     /// Whether memory is backed by objects that the caller supplies ([`Allocate::backing`]).
     pub wants_backing: bool,
+    /// Whether it chooses addresses itself: what [`Allocate::address`] asks for is not heard, and code lies where [`LoadedCode`] says.
+    pub chooses_addresses: bool,
 }
 
 /// The strongest way in which a device gives up running work. Each includes the ones before it.
@@ -125,6 +130,15 @@ pub struct LoadedKernel {
     pub group_segment_bytes: u32,
     /// Private memory, bytes a work-item.
     pub private_segment_bytes: u32,
+}
+
+/// A code object that was loaded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LoadedCode {
+    /// Where its image is: what offsets in the code object count from.
+    pub image: u64,
+    /// Its kernels.
+    pub kernels: Vec<LoadedKernel>,
 }
 
 /// A queue's place in memory that the session already has.
@@ -300,9 +314,18 @@ pub enum DeviceError {
     /// Memory of the host.
     #[error(transparent)]
     Memory(#[from] sys::memfd::MemoryError),
+    /// AMD's runtime.
+    #[error("{0}")]
+    Runtime(String),
     /// Threads of the host.
     #[error("cannot start the device's threads: {0}")]
     Threads(String),
+}
+
+impl From<hsa_sys::runtime::HsaError> for DeviceError {
+    fn from(error: hsa_sys::runtime::HsaError) -> DeviceError {
+        DeviceError::Runtime(error.to_string())
+    }
 }
 
 /// A session's address space on a device. Shared between the threads of its worker.
@@ -320,8 +343,14 @@ pub trait DeviceMemory: Send + Sync {
     fn read(&self, address: u64, out: &mut [u8]) -> Result<(), DeviceError>;
 
     /// Loads a code object into memory that was allocated at `address` and is large enough
-    /// ([`CodeObject::image_bytes`](gcn::code_object::CodeObject::image_bytes)); gives its segments their rights.
-    fn load_code(&self, object: &gcn::code_object::CodeObject, address: u64) -> Result<Vec<LoadedKernel>, DeviceError>;
+    /// ([`CodeObject::image_bytes`](gcn::code_object::CodeObject::image_bytes)); gives its segments their rights. `file` is what `object` was
+    /// parsed from. A device that chooses addresses takes the memory as a place to remember the code by.
+    fn load_code(
+        &self,
+        object: &gcn::code_object::CodeObject,
+        file: &[u8],
+        address: u64,
+    ) -> Result<LoadedCode, DeviceError>;
 
     /// Returns bytes of device memory in use.
     fn vram_used(&self) -> u64;
@@ -406,6 +435,15 @@ impl CuMask {
     /// Returns the mask of these 32-bit words, lowest units first, as `hsa_amd_queue_cu_set_mask` takes them.
     pub fn from_words(words: Vec<u32>) -> CuMask {
         CuMask(words)
+    }
+
+    /// Returns the set's words for a device of `cus` units, without bits beyond them.
+    pub fn words_for(&self, cus: u32) -> Vec<u32> {
+        let mut words = vec![0; cus.div_ceil(32) as usize];
+        for cu in (0..cus).filter(|&cu| self.contains(cu)) {
+            words[cu as usize / 32] |= 1 << (cu % 32);
+        }
+        words
     }
 
     /// Whether unit `cu` is in the set.

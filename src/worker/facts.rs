@@ -21,6 +21,9 @@ pub(super) fn of(device: &DeviceFacts, limits: &SessionLimits) -> message::Devic
         Some(Arch::Gfx942) => ("Wavegate software MI300X", "amdgcn-amd-amdhsa--gfx942:sramecc+:xnack-", 2_100),
         None => (device.name.as_str(), device.target.as_str(), 0),
     };
+    // Hardware goes by its processor: its name in `--device` may hold paths of the host, which are no tenant's business.
+    let card = format!("Wavegate {}", device.target);
+    let name = if device.chooses_addresses { &card } else { name };
     message::DeviceFacts {
         name: Text::truncated(name),
         isa: Text::truncated(isa),
@@ -35,7 +38,7 @@ pub(super) fn of(device: &DeviceFacts, limits: &SessionLimits) -> message::Devic
         host_memory: limits.host_memory,
         queues: limits.queues,
         ring_slots_max: RING_SLOTS_MAX,
-        arena: ArenaRule::Tenant,
+        arena: if device.chooses_addresses { ArenaRule::Backend } else { ArenaRule::Tenant },
         vram_mappable: 1,
         arena_lowest: DeviceAddress(ARENA_LOWEST),
         arena_bytes_max: Bytes(ARENA_BYTES_MAX),

@@ -29,7 +29,9 @@ mod run;
 mod shared;
 mod tenant;
 
-use crate::device::soft::{ComputeUnits, SoftConfig, SoftConfigError, SoftDevice};
+use crate::device::rocr::RocrDevice;
+use crate::device::soft::{ComputeUnits, SoftDevice};
+use crate::device::spec::{DeviceSpec, DeviceSpecError};
 use crate::device::{Device, DeviceError};
 use gate::Gate;
 use link::{Deaf, Heard, Link};
@@ -81,7 +83,7 @@ enum StartError {
     #[error(transparent)]
     Memory(#[from] MemoryError),
     #[error(transparent)]
-    Config(#[from] SoftConfigError),
+    Config(#[from] DeviceSpecError),
     #[error(transparent)]
     Device(#[from] DeviceError),
     #[error("cannot start a thread: {0}; raise the process limit (TasksMax=, `ulimit -u`)")]
@@ -202,12 +204,18 @@ impl Worker {
     }
 
     fn open_device(&self) -> Result<(Box<dyn Device>, Option<Processors>), StartError> {
-        let config: SoftConfig = self.start.device.as_str().parse()?;
+        let spec: DeviceSpec = self.start.device.as_str().parse()?;
         let (Partition { bytes, .. }, fd) = match self.link.receive()? {
             (_, WorkerOrder::Partition(partition), fds) => (partition, fds.into_iter().next()),
             (_, other, _) => return Err(StartError::unexpected(&other, "Partition")),
         };
         let fd = fd.ok_or(StartError::Order { got: "no descriptor", wanted: "one with Partition" })?;
+        let config = match spec {
+            DeviceSpec::Soft(config) => config,
+            // The compute units are the card's own; the object that stands for them is not needed.
+            DeviceSpec::Rocr(config) => return Ok((Box::new(RocrDevice::open(&config)?), None)),
+            DeviceSpec::Auto => return Err(StartError::Order { got: "the device auto", wanted: "one device" }),
+        };
         let memory = MemFd::adopt(fd, usize::try_from(bytes.0).unwrap_or(0))?;
         let units = ComputeUnits::new(HardwareMemory::shared(&memory, LEASE)?);
         // The device's own threads, if it has several, are started here and stay where they were started.

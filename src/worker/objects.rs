@@ -15,8 +15,8 @@ use proto::limits::{
     SIGNAL_POOLS_PER_SESSION_MAX,
 };
 use proto::message::tenant::{
-    AllocBuffer, BufferKind, BufferShared, CodeShared, CreateQueue, Denied, Done, LoadCode, MapBuffer, MemoryUse,
-    QueuePriority, QueueReady, SetQueueUnits, Symbol, SymbolKind,
+    AllocBuffer, BufferKind, BufferShared, CodeReady, CodeShared, CreateQueue, Denied, Done, LoadCode, MapBuffer,
+    MemoryUse, QueuePriority, QueueReady, SetQueueUnits, Symbol, SymbolKind,
 };
 use proto::message::worker::ChargeKind;
 use proto::message::{DenyCode, TenantAnswer, TenantRequest};
@@ -94,7 +94,9 @@ impl From<DeviceError> for No {
             DeviceError::Code(_) | DeviceError::WrongTarget { .. } => DenyCode::Code,
             DeviceError::NoSuchMemory { .. } => DenyCode::Range,
             DeviceError::Contract { .. } => DenyCode::Unsupported,
-            DeviceError::Ring { .. } | DeviceError::Memory(_) | DeviceError::Threads(_) => DenyCode::Host,
+            DeviceError::Ring { .. } | DeviceError::Memory(_) | DeviceError::Threads(_) | DeviceError::Runtime(_) => {
+                DenyCode::Host
+            }
         };
         No::because(code, error.to_string())
     }
@@ -122,7 +124,10 @@ struct QueueEntry {
 
 struct CodeEntry {
     object: CodeObject,
+    /// Where its memory was allocated.
     address: u64,
+    /// Where its image is: the same, unless the device puts code where it wants.
+    image: u64,
     charge: Charge,
 }
 
@@ -486,24 +491,31 @@ impl Objects {
         let mut file = vec![0; usize::try_from(range.bytes().0).unwrap_or(0)];
         self.memory.read(buffer.address + range.offset().0, &mut file)?;
         let object = CodeObject::parse(&file).map_err(DeviceError::from)?;
-        drop(file);
         if object.image_bytes() == 0 {
             return Err(No::because(DenyCode::Code, "the code object has nothing to load"));
         }
         let Pinned { charge, memory, address, bytes } =
             self.pin(ChargeKind::Code, object.image_bytes(), Rights::ReadExecute, wanted.at)?;
-        if let Err(error) = self.memory.load_code(&object, address) {
-            drop(memory);
-            self.unpin(address, charge);
-            return Err(error.into());
-        }
+        let image = match self.memory.load_code(&object, &file, address) {
+            Ok(loaded) => loaded.image,
+            Err(error) => {
+                drop(memory);
+                self.unpin(address, charge);
+                return Err(error.into());
+            }
+        };
         for kernel in object.kernels() {
-            self.shared.name_kernel(address + kernel.descriptor_offset, Some(&kernel.name));
+            self.shared.name_kernel(image + kernel.descriptor_offset, Some(&kernel.name));
         }
         let id = CodeId(self.next_id());
-        let entry = CodeEntry { object, address, charge };
+        let entry = CodeEntry { object, address, image, charge };
         let symbols = entry.symbols();
         self.codes.insert(id, entry);
+        if self.device.chooses_addresses {
+            // The image is where the loader put it; the object that was charged for it holds nothing a tenant could map.
+            let answer = CodeReady { code: id, symbols, address: DeviceAddress(image), bytes: Bytes(bytes) };
+            return Ok((answer.into(), None));
+        }
         // The tenant's own code and variables. What it writes over instructions, it alone runs.
         let answer = CodeShared { code: id, symbols, address: DeviceAddress(address), bytes: Bytes(bytes) };
         Ok((answer.into(), Some(memory)))
@@ -512,7 +524,7 @@ impl Objects {
     fn unload_code(&mut self, id: CodeId) -> Result<(), No> {
         let entry = self.codes.remove(&id).ok_or_else(|| No::unknown(id))?;
         for kernel in entry.object.kernels() {
-            self.shared.name_kernel(entry.address + kernel.descriptor_offset, None);
+            self.shared.name_kernel(entry.image + kernel.descriptor_offset, None);
         }
         self.unpin(entry.address, entry.charge);
         Ok(())
@@ -553,7 +565,7 @@ impl CodeEntry {
         let kernel = self.object.kernel(name)?;
         Some(Symbol {
             kind: SymbolKind::Kernel,
-            address: DeviceAddress(self.address + kernel.descriptor_offset),
+            address: DeviceAddress(self.image + kernel.descriptor_offset),
             bytes: Bytes(0),
             kernarg_bytes: kernel.kernarg_segment_size,
             kernarg_align: kernel.kernarg_segment_align,
@@ -570,7 +582,7 @@ impl CodeEntry {
         let variable = self.object.symbol(name)?;
         Some(Symbol {
             kind: SymbolKind::Variable,
-            address: DeviceAddress(self.address + variable.offset),
+            address: DeviceAddress(self.image + variable.offset),
             bytes: Bytes(variable.size),
             kernarg_bytes: 0,
             kernarg_align: 0,

@@ -3,23 +3,59 @@
 //! Promise: it runs the programs or it fails; nothing is skipped. The tests are those of the fixture `softkmt` and of the product's
 //! `rocr` device; this command builds the thunk and runs them.
 
+use std::fs;
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, ensure};
+use serde::Deserialize;
 
 /// What is run: package and test binary.
-const SUITES: [(&str, &str); 1] = [("wavegate-softkmt", "rocr")];
+const SUITES: [(&str, &str); 2] = [("wavegate-softkmt", "rocr"), ("wavegate", "rocr")];
+/// What names the device to the tests of the product.
+const DEVICE: &str = "WAVEGATE_ROCR_DEVICE";
 
-/// Runs every suite that needs ROCr.
+/// Runs every suite that needs ROCr: on the fixture, unless the environment names another device.
 pub(crate) fn check() -> Result<()> {
+    let device = match std::env::var(DEVICE) {
+        Ok(device) => device,
+        Err(_) => format!("rocr:0,vram=512MiB,thunk={}", thunk()?.display()),
+    };
+    println!("{DEVICE}={device}");
     for (package, test) in SUITES {
-        let status = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+        let status = cargo()
             .args(["test", "-p", package, "--test", test, "--", "--include-ignored"])
-            .current_dir(crate::root())
-            .stdin(Stdio::null())
+            .env(DEVICE, &device)
             .status()
             .context("cannot run cargo")?;
         ensure!(status.success(), "{package} failed on ROCr ({status}); its messages are above");
     }
     Ok(())
+}
+
+fn cargo() -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.current_dir(crate::root()).stdin(Stdio::null());
+    command
+}
+
+#[derive(Deserialize)]
+struct Metadata {
+    target_directory: PathBuf,
+}
+
+/// Builds the thunk, and returns the link to it by the name that ROCr asks for.
+fn thunk() -> Result<PathBuf> {
+    let built = cargo().args(["build", "--quiet", "-p", "wavegate-softkmt"]).status().context("cannot run cargo")?;
+    ensure!(built.success(), "the thunk does not build ({built})");
+    let output = cargo().args(["metadata", "--no-deps", "--format-version=1"]).output().context("cannot run cargo")?;
+    let metadata: Metadata = serde_json::from_slice(&output.stdout).context("cargo metadata printed something new")?;
+    let folder = metadata.target_directory.join("softkmt");
+    fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    let link = folder.join("libhsakmt.so.1");
+    // A link from another time may lead elsewhere; that there is none is as good.
+    let _ = fs::remove_file(&link);
+    std::os::unix::fs::symlink(metadata.target_directory.join("debug/libsoftkmt.so"), &link)
+        .with_context(|| format!("cannot link {}", link.display()))?;
+    Ok(link)
 }

@@ -79,6 +79,7 @@ impl SoftDevice {
             timestamp_hz: 1_000_000_000,
             preemption: Preemption::Suspend,
             wants_backing: true,
+            chooses_addresses: false,
         };
         let space = Arc::new(AddressSpace::new(config.arch, config.vram_bytes));
         Ok(SoftDevice { facts, cus: config.cus as usize, context, units, space })

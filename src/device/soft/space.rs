@@ -3,7 +3,9 @@
 //! Kernels on several host threads look addresses up while the control thread adds and removes regions, so the list of regions
 //! is replaced as a whole and readers never wait. Tenant memory is only ever touched through [`Mapping`], which hands out no references to it.
 
-use crate::device::{Aliases, Allocate, Allocation, DeviceError, DeviceMemory, LoadedKernel, Pool, Rights, Supplier};
+use crate::device::{
+    Aliases, Allocate, Allocation, DeviceError, DeviceMemory, LoadedCode, LoadedKernel, Pool, Rights, Supplier,
+};
 use arc_swap::ArcSwap;
 use gcn::arch::Arch;
 use gcn::arch::LANES;
@@ -350,7 +352,7 @@ impl DeviceMemory for AddressSpace {
         self.host(address, out.len() as u64, |memory, offset| memory.read(offset, out))
     }
 
-    fn load_code(&self, object: &CodeObject, address: u64) -> Result<Vec<LoadedKernel>, DeviceError> {
+    fn load_code(&self, object: &CodeObject, _file: &[u8], address: u64) -> Result<LoadedCode, DeviceError> {
         if object.arch() != self.arch {
             let (object, device) = (object.arch().to_string(), self.arch.to_string());
             return Err(DeviceError::WrongTarget { object, device });
@@ -391,7 +393,7 @@ impl DeviceMemory for AddressSpace {
             group_segment_bytes: k.group_segment_fixed_size,
             private_segment_bytes: k.private_segment_fixed_size,
         });
-        Ok(kernels.collect())
+        Ok(LoadedCode { image: address, kernels: kernels.collect() })
     }
 
     fn vram_used(&self) -> u64 {

@@ -1,0 +1,242 @@
+//! An AMD GPU through AMD's own runtime, inside the worker.
+//!
+//! The worker forwards checked packets to hardware queues, a few at a time, and completes the tenant's signals with the device's own times.
+//! It never calls the runtime from the broker, and there is one runtime a process: one worker, one session.
+//!
+//! | what | rests on |
+//! |---|---|
+//! | memory, code, queues, barriers, completion times, queue errors, memory faults | `rocr-soft` |
+//! | suspend of running waves by the driver | `rocr-soft` through the thunk; the driver's ioctl is `unverified` |
+//! | everything on an AMD card | `unverified` |
+//!
+//! A memory fault ends the device: the driver has stopped all queues of the process. Every queue is told, and nothing runs any more; the
+//! worker ends and the tenant connects again.
+
+mod config;
+mod memory;
+mod queue;
+
+pub use config::{RocrConfig, RocrConfigError};
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use hsa_sys::runtime::{Agent, Pause, Runtime};
+use hsa_sys::table::{Library, OpenError};
+
+use self::memory::RocrMemory;
+use self::queue::{TenantQueue, With};
+use super::{
+    ContextBytes, CuMask, Device, DeviceError, DeviceFacts, DeviceFault, DeviceMemory, FaultClass, Lease, Preemption,
+    QueueHandle, QueueSpec, RunEnd, RunReport,
+};
+use crate::clock;
+
+/// Where packages put the runtime: Debian and Ubuntu, AMD's own.
+const PLACES: [&str; 3] = [
+    "/usr/lib/x86_64-linux-gnu/libhsa-runtime64.so.1",
+    "/opt/rocm/lib/libhsa-runtime64.so.1",
+    "/usr/lib64/libhsa-runtime64.so.1",
+];
+/// Queues of a session at most: hardware has 24 to 32 slots, and more active queues than slots make everything slow.
+const QUEUES_MAX: usize = 8;
+/// How long a wait for the hardware lasts before the lease is asked again.
+const LOOK: Duration = Duration::from_micros(100);
+/// Looks that only spin, before the first wait.
+const SPINS: u32 = 200;
+
+/// A session's view of an AMD GPU.
+pub struct RocrDevice {
+    facts: DeviceFacts,
+    runtime: Runtime,
+    agent: Agent,
+    memory: Arc<RocrMemory>,
+    queues: BTreeMap<QueueHandle, TenantQueue>,
+    next_queue: u32,
+    pause: Option<Pause>,
+    hz: u64,
+    /// The device faulted: it runs nothing any more.
+    lost: Option<String>,
+}
+
+/// Returns the file to load: what was asked for, or the first that is there.
+fn library(config: &RocrConfig) -> Result<PathBuf, DeviceError> {
+    if let Some(path) = &config.runtime {
+        return Ok(path.clone());
+    }
+    let found = PLACES.iter().map(Path::new).find(|path| path.is_file());
+    found.map(Path::to_owned).ok_or_else(|| {
+        DeviceError::Runtime(format!(
+            "AMD's runtime is in none of {}\nwhat next: apt-get install libhsa-runtime64-1, or name it with runtime=PATH",
+            PLACES.join(", ")
+        ))
+    })
+}
+
+/// Starts AMD's runtime; refuses our own drop-in, which would lead back to the broker.
+fn start(config: &RocrConfig) -> Result<Runtime, DeviceError> {
+    let failed = |error: OpenError| DeviceError::Runtime(error.to_string());
+    if let Some(thunk) = &config.thunk {
+        Library::preload(thunk).map_err(failed)?;
+    }
+    let path = library(config)?;
+    let library = Library::open(&path).map_err(failed)?;
+    if library.exports(c"wavegate_hsa_init") || library.exports(c"wavegate_drop_in") {
+        return Err(DeviceError::Runtime(format!(
+            "{} is Wavegate's drop-in, not AMD's runtime\nwhat next: name AMD's with runtime=PATH",
+            library.path().display()
+        )));
+    }
+    Runtime::start(library).map_err(|error| DeviceError::Runtime(error.to_string()))
+}
+
+impl RocrDevice {
+    /// Opens a GPU. Fails while this process has another one open.
+    pub fn open(config: &RocrConfig) -> Result<RocrDevice, DeviceError> {
+        let runtime = start(config)?;
+        let mut gpus = runtime.gpus()?;
+        let (count, index) = (gpus.len(), config.index as usize);
+        if index >= count {
+            let text = format!("there is no GPU {index}: the runtime knows {count}\nwhat next: wavegate doctor");
+            return Err(DeviceError::Runtime(text));
+        }
+        let agent = gpus.swap_remove(index);
+        let facts = agent.facts()?;
+        let pause = Pause::find().ok();
+        let hz = runtime.timestamp_hz()?;
+        let vram_bytes = config.vram_bytes.map_or(facts.vram_bytes, |bytes| bytes.min(facts.vram_bytes));
+        let memory = Arc::new(RocrMemory::new(agent.clone(), &facts.name, vram_bytes)?);
+        let facts = DeviceFacts {
+            name: config.to_string(),
+            target: facts.name,
+            compute_units: facts.compute_units,
+            wave_lanes: facts.wavefront,
+            vram_bytes,
+            timestamp_hz: hz,
+            preemption: if pause.is_some() { Preemption::Suspend } else { Preemption::Drain },
+            wants_backing: false,
+            chooses_addresses: true,
+        };
+        let queues = BTreeMap::new();
+        Ok(RocrDevice { facts, runtime, agent, memory, queues, next_queue: 0, pause, hz, lost: None })
+    }
+
+    /// Returns which way leads to suspending queues, if one does.
+    pub fn pause_way(&self) -> Option<&'static str> {
+        self.pause.as_ref().map(Pause::describe)
+    }
+
+    /// Ends every queue if the device has met a memory fault.
+    fn look_for_loss(&mut self, lease: &dyn Lease) -> bool {
+        let Some(fault) = self.runtime.memory_fault() else { return false };
+        let text = format!("memory access fault at {:#x} (reasons {:#x})", fault.address, fault.reason);
+        let with = With { runtime: &self.runtime, agent: &self.agent, memory: &self.memory, lease };
+        for queue in self.queues.values_mut() {
+            let (kind, address, text) = (FaultClass::Memory, Some(fault.address), text.clone());
+            queue.fail(&with, &DeviceFault { kind, address, pc: None, kernel_object: None, packet: 0, text });
+        }
+        self.lost = Some(text);
+        true
+    }
+}
+
+impl Device for RocrDevice {
+    fn facts(&self) -> &DeviceFacts {
+        &self.facts
+    }
+
+    fn memory(&self) -> Arc<dyn DeviceMemory> {
+        Arc::clone(&self.memory) as Arc<dyn DeviceMemory>
+    }
+
+    fn create_queue(&mut self, spec: QueueSpec) -> Result<QueueHandle, DeviceError> {
+        if let Some(lost) = &self.lost {
+            return Err(DeviceError::Runtime(format!("the device is lost: {lost}; connect again")));
+        }
+        if self.queues.len() >= QUEUES_MAX {
+            let text = format!("a session has at most {QUEUES_MAX} queues on this device");
+            return Err(DeviceError::Runtime(text));
+        }
+        let handle = QueueHandle(self.next_queue);
+        let queue = TenantQueue::new(&self.agent, &self.memory, self.pause.as_ref(), handle, spec)?;
+        self.next_queue += 1;
+        self.queues.insert(handle, queue);
+        Ok(handle)
+    }
+
+    fn destroy_queue(&mut self, queue: QueueHandle) -> bool {
+        self.queues.remove(&queue).is_some()
+    }
+
+    fn set_cu_mask(&mut self, mask: &CuMask) -> Result<(), DeviceError> {
+        let words = mask.words_for(self.facts.compute_units);
+        if words.iter().all(|&word| word == 0) {
+            return Err(DeviceError::Contract { backend: "rocr", what: "at least one compute unit in a mask" });
+        }
+        self.queues.values_mut().try_for_each(|queue| queue.set_cu_mask(&words))
+    }
+
+    fn runnable(&self) -> bool {
+        self.lost.is_none() && self.queues.values().any(|queue| queue.runnable(&self.memory))
+    }
+
+    fn run(&mut self, lease: &dyn Lease) -> RunReport {
+        let (mut first, mut stopping, mut quiet) = (None, false, 0u32);
+        let suspends = self.queues.values().all(TenantQueue::can_suspend) && self.pause.is_some();
+        let end = loop {
+            if self.look_for_loss(lease) {
+                break RunEnd::Drained;
+            }
+            // Asked first: the answer stamps the first packet of a lease.
+            stopping |= lease.should_stop();
+            let with = With { runtime: &self.runtime, agent: &self.agent, memory: &self.memory, lease };
+            let mut changed = false;
+            for queue in self.queues.values_mut() {
+                changed |= queue.poll(&with, !stopping);
+            }
+            let busy = self.queues.values().find(|queue| queue.is_busy());
+            if busy.is_some() && first.is_none() {
+                first = Some(clock::now_ns());
+            }
+            match busy {
+                None if stopping && self.runnable() => break RunEnd::Stopped,
+                None if !changed => break RunEnd::Drained,
+                Some(_) if stopping && suspends => break RunEnd::Stopped,
+                Some(queue) if !changed => {
+                    quiet += 1;
+                    if quiet < SPINS { std::hint::spin_loop() } else { queue.wait(LOOK, self.hz) }
+                }
+                _ => quiet = 0,
+            }
+        };
+        RunReport { end, first_instruction_ns: first, instructions: 0 }
+    }
+
+    fn suspend(&mut self) -> ContextBytes {
+        if let Some(pause) = &self.pause {
+            self.queues.values_mut().for_each(|queue| queue.suspend(pause));
+        }
+        // The driver does not say what it saved.
+        ContextBytes::default()
+    }
+
+    fn resume(&mut self) -> ContextBytes {
+        if let Some(pause) = &self.pause {
+            self.queues.values_mut().for_each(|queue| queue.resume(pause));
+        }
+        ContextBytes::default()
+    }
+
+    /// Does nothing yet: no kernel of ours clears the registers and LDS of a card. `docs/hardware.md` says what that means for who may share one.
+    fn scrub(&mut self) {}
+
+    fn context(&self) -> ContextBytes {
+        ContextBytes::default()
+    }
+
+    fn context_peak(&self) -> ContextBytes {
+        ContextBytes::default()
+    }
+}
