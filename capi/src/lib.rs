@@ -9,18 +9,18 @@
 //!
 //! | module | subject |
 //! |---|---|
-//! | [`export`] | versioned names, and no panic beyond them |
-//! | [`edge`] | what C hands us, made safe to hold |
-//! | [`runtime`] | the session between `hsa_init` and `hsa_shut_down` |
-//! | [`system`], [`words`] | the system, extensions, status codes in words |
-//! | [`agent`] | agents, instruction sets, caches |
-//! | [`memory`], [`copy`] | pools, copies |
-//! | [`locked`], [`maps`] | locked host memory, and the pages under it |
-//! | [`signal`], [`events`] | signals; the thread that calls handlers |
-//! | [`queue`] | queues, and what is told when a kernel goes wrong |
-//! | [`code`] | code objects and symbols |
-//! | [`image`] | limits and layouts of images |
-//! | [`refused`] | what answers NOT_SUPPORTED, and why |
+//! | `export` | versioned names, and no panic beyond them |
+//! | `edge` | what C hands us, made safe to hold |
+//! | `runtime` | the session between `hsa_init` and `hsa_shut_down` |
+//! | `system`, `words` | the system, extensions, status codes in words |
+//! | `agent` | agents, instruction sets, caches |
+//! | `memory`, `copy` | pools, copies |
+//! | `locked`, `maps` | locked host memory, and the pages under it |
+//! | `signal`, `events` | signals; the thread that calls handlers |
+//! | `queue` | queues, and what is told when a kernel goes wrong |
+//! | `code` | code objects and symbols |
+//! | `image` | limits and layouts of images |
+//! | `refused` | what answers NOT_SUPPORTED, and why |
 
 mod agent;
 mod code;
