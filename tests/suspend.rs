@@ -86,7 +86,7 @@ fn run(case: &Case, target: Target, threads: u32, look_every: u32, stops: &[u64]
 
 /// Whether its wave-instructions are the same however waves take turns: not if work-groups wait for each other, or try again what another wave was faster with.
 fn counts_instructions(case: &Case) -> bool {
-    !matches!(case.kernel, "flags" | "atomics")
+    !matches!(case.kernel, "flags" | "atomics" | "global_sync")
 }
 
 /// Everything that ends, in small.
