@@ -25,11 +25,11 @@ pub const SPIN: Nanos = Nanos::from_micros(10);
 
 /// Longest wait for a kernel after which it pays to look again before sleeping. Waking somebody costs the waker a system call and an interrupt of the other
 /// processor, which is 3 to 5 % of a kernel of 100 us on a virtual machine; a tenant that waits longer than this sleeps at once.
-pub const WORTH_LOOKING: Nanos = Nanos::from_micros(150);
+pub const WORTH_LOOKING: Nanos = Nanos::from_micros(250);
 
 /// How long to look if the last answer came that soon. It is spent in vain once, at the end of a row of short kernels: the wait that sleeps after it is a
 /// long one.
-pub const SPIN_IN_A_ROW: Nanos = Nanos::from_micros(200);
+pub const SPIN_IN_A_ROW: Nanos = Nanos::from_micros(300);
 
 /// Longest sleep on a word that an untrusted process may have written to.
 pub const RECHECK: Nanos = Nanos::from_millis(100);
