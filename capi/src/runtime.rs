@@ -6,7 +6,6 @@
 //! - threads of ours run no signal handlers of the program;
 //! - without a broker `hsa_init` answers what AMD's library answers without a driver (OUT_OF_RESOURCES), and says why on standard error.
 
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwapOption;
@@ -20,10 +19,6 @@ use crate::events::Events;
 use crate::memory::Memory;
 use crate::queue::Queues;
 
-/// Where the broker listens, when it is not the default place.
-const SOCKET: &str = "WAVEGATE_SOCKET";
-/// Which tenant to be, among those that the broker finds us to be.
-const TENANT: &str = "WAVEGATE_TENANT";
 /// Which devices to show: indices or unique names, as AMD's library reads it.
 const VISIBLE: &str = "ROCR_VISIBLE_DEVICES";
 
@@ -92,11 +87,8 @@ pub(crate) fn shut_down() -> Answer {
 
 impl Runtime {
     fn begin() -> Answer<Arc<Runtime>> {
-        let socket =
-            std::env::var_os(SOCKET).filter(|path| !path.is_empty()).map_or_else(default_socket, PathBuf::from);
-        let tenant = std::env::var(TENANT).ok().filter(|name| !name.is_empty());
-        let client = Client::connect(&socket, tenant.as_deref()).map_err(|error| {
-            eprintln!("wavegate: no session at {}: {error}", socket.display());
+        let client = Client::from_environment().map_err(|error| {
+            eprintln!("wavegate: no session at {}: {error}", client::environment::socket().display());
             HSA_STATUS_ERROR_OUT_OF_RESOURCES
         })?;
         let visible = match std::env::var(VISIBLE) {
@@ -143,13 +135,6 @@ pub(crate) fn without_signals<T>(body: impl FnOnce() -> T) -> T {
         libc::pthread_sigmask(libc::SIG_SETMASK, &before, std::ptr::null_mut());
         done
     }
-}
-
-/// Returns the socket of the user's own broker if it is there, else the machine's: where every command of `wavegate` looks.
-fn default_socket() -> PathBuf {
-    let users = std::env::var_os("XDG_RUNTIME_DIR").filter(|dir| !dir.is_empty());
-    let users = users.map(|dir| PathBuf::from(dir).join("wavegate/tenant.sock"));
-    users.filter(|path| path.exists()).unwrap_or_else(|| PathBuf::from("/run/wavegate/tenant.sock"))
 }
 
 /// Returns the device's unique name as AMD's library writes it.

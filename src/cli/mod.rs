@@ -173,8 +173,21 @@ impl Plain {
 
 /// Prints an error as one sentence with its causes; returns the code to end with.
 pub fn fail(error: impl Into<anyhow::Error>) -> ExitCode {
-    eprintln!("wavegate: {:#}", error.into());
+    eprintln!("wavegate: {}", sentence(&error.into()));
     ExitCode::FAILURE
+}
+
+/// Returns an error and its causes, but those that it has already told in its own words.
+fn sentence(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if text.is_empty() {
+            text = cause;
+        } else if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
 }
 
 #[cfg(test)]
@@ -182,6 +195,15 @@ mod tests {
     use clap::CommandFactory;
 
     use super::*;
+
+    #[test]
+    fn causes_are_told_once() {
+        let missing = || std::io::Error::from(std::io::ErrorKind::NotFound);
+        let told = anyhow::Error::new(missing()).context(format!("cannot read x: {}; check it", missing()));
+        assert_eq!(sentence(&told), format!("cannot read x: {}; check it", missing()));
+        let untold = anyhow::Error::new(missing()).context("cannot read x");
+        assert_eq!(sentence(&untold), format!("cannot read x: {}", missing()));
+    }
 
     #[test]
     fn the_command_line_is_consistent() {
