@@ -12,7 +12,7 @@ use crate::device::soft::SoftConfig;
 use crate::stage::config::Scene;
 use crate::stage::wire::Latency;
 use crate::stage::work::{LocalWork, Work, spin, spun};
-use crate::stage::{self, PrivateBroker};
+use crate::stage::{self, Host as _, PrivateBroker};
 use anyhow::{Context as _, Result, bail};
 use client::{Client, Signal};
 use hdrhistogram::Histogram;

@@ -108,7 +108,7 @@ pub(super) fn run(args: &FairnessArgs) -> Result<()> {
 }
 
 /// Lets all play until the same time.
-fn together(actors: &mut [Actor], span: Duration) -> Result<(Vec<Vec<Progress>>, Vec<Summary>)> {
+pub(super) fn together(actors: &mut [Actor], span: Duration) -> Result<(Vec<Vec<Progress>>, Vec<Summary>)> {
     let until = crate::clock::now_ns() + u64::try_from(span.as_nanos())?;
     for actor in actors.iter_mut() {
         actor.go_until(until)?;
@@ -118,7 +118,7 @@ fn together(actors: &mut [Actor], span: Duration) -> Result<(Vec<Vec<Progress>>,
 }
 
 /// Work counts only if its results are right.
-fn verified(summary: Summary) -> Result<Summary> {
+pub(super) fn verified(summary: Summary) -> Result<Summary> {
     match &summary.wrong {
         Some(wrong) => bail!("wrong results: {wrong}"),
         None => Ok(summary),

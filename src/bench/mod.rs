@@ -10,12 +10,15 @@
 //! | `switch` | how long does it take to hand the device to another tenant, against two bare wake-ups? |
 //! | `fairness` | does work done follow the weights, and what do all tenants get done together? |
 //! | `idle` | what do sessions cost that do nothing? |
+//! | `slice` | how long should a slice be on this machine, for throughput, for latency, or for both? |
 
 mod dispatch;
 mod fairness;
 mod figures;
+mod floor;
 mod idle;
 mod remote;
+mod slice;
 mod switch;
 
 use crate::device::soft::SoftConfig;
@@ -35,6 +38,8 @@ pub enum BenchCommand {
     Fairness(fairness::FairnessArgs),
     /// Measure what idle sessions cost.
     Idle(idle::IdleArgs),
+    /// Find out how long a slice should be: sweep slices, tenants and workloads, and recommend one for each goal.
+    Slice(slice::SliceArgs),
 }
 
 /// What all benches can be told.
@@ -55,6 +60,7 @@ pub fn run(command: &BenchCommand) -> Result<ExitCode> {
         BenchCommand::Switch(args) => switch::run(args)?,
         BenchCommand::Fairness(args) => fairness::run(args)?,
         BenchCommand::Idle(args) => idle::run(args)?,
+        BenchCommand::Slice(args) => return slice::run(args),
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -7,20 +7,16 @@
 
 use super::Common;
 use super::figures::{difference, histogram, table};
+use super::floor::TwoWakes;
 use crate::admin::Distribution;
 use crate::clock::now_ns;
 use crate::stage::config::Scene;
 use crate::stage::wire::Latency;
 use crate::stage::work::Work;
-use crate::stage::{self, PrivateBroker};
+use crate::stage::{self, Host as _, PrivateBroker};
 use anyhow::{Context as _, Result};
 use client::Client;
-use proto::wake::{RECHECK, SPIN};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use sys::clock::Deadline;
-use sys::event::{EventFd, Interest, Poller};
-use sys::wake::{self, Patience};
 
 /// What the bench can be told.
 #[derive(clap::Args, Debug)]
@@ -96,85 +92,5 @@ pub(super) fn run(args: &SwitchArgs) -> Result<()> {
 }
 
 fn latency(d: Distribution) -> Latency {
-    Latency { count: d.count, p50: d.p50_ns, p99: d.p99_ns, p999: d.p999_ns, max: d.max_ns }
-}
-
-/// Two wake-ups and nothing else: eventfd into an epoll set, and back by a futex that is spun on first.
-struct TwoWakes {
-    there: Arc<EventFd>,
-    back: Arc<Back>,
-    over: Arc<AtomicBool>,
-    thread: Option<std::thread::JoinHandle<Result<()>>>,
-}
-
-/// What comes back.
-#[derive(Default)]
-struct Back {
-    count: AtomicU32,
-    wake: AtomicU32,
-}
-
-impl TwoWakes {
-    fn start() -> Result<TwoWakes> {
-        let there = Arc::new(EventFd::new()?);
-        let (back, over) = (Arc::new(Back::default()), Arc::new(AtomicBool::new(false)));
-        let thread = std::thread::spawn({
-            let (there, back, over) = (Arc::clone(&there), Arc::clone(&back), Arc::clone(&over));
-            move || {
-                let poller = Poller::new()?;
-                poller.add(&*there, 0, Interest::IN)?;
-                let mut ready = Vec::new();
-                while !over.load(Ordering::Relaxed) {
-                    poller.wait(&mut ready, Deadline::NEVER)?;
-                    there.drain()?;
-                    back.count.fetch_add(1, Ordering::Release);
-                    wake::ring(&back.wake)?;
-                }
-                Ok(())
-            }
-        });
-        Ok(TwoWakes { there, back, over, thread: Some(thread) })
-    }
-
-    /// Returns the nanoseconds of one trip there and back.
-    fn round_trip(&mut self) -> Result<u64> {
-        let before = self.back.count.load(Ordering::Acquire);
-        let begun = now_ns();
-        self.there.signal()?;
-        let patience = Patience { spin_ns: SPIN.0, recheck_ns: RECHECK.0 };
-        wake::wait([&self.back.wake], patience, Deadline::NEVER, || {
-            (self.back.count.load(Ordering::Acquire) != before).then_some(())
-        })?;
-        Ok(now_ns() - begun)
-    }
-
-    fn stop(&mut self) {
-        self.over.store(true, Ordering::Relaxed);
-        let _ = self.there.signal();
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
-    }
-}
-
-impl Drop for TwoWakes {
-    fn drop(&mut self) {
-        self.stop();
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_floor_comes_back_every_time_and_ends() {
-        let mut echo = TwoWakes::start().unwrap();
-        let mut seen = histogram().unwrap();
-        for _ in 0..1_000 {
-            seen.saturating_record(echo.round_trip().unwrap().max(1));
-        }
-        assert_eq!(seen.len(), 1_000);
-        echo.stop();
-    }
+    Latency { count: d.count, p50: d.p50_ns, p90: 0, p99: d.p99_ns, p999: d.p999_ns, max: d.max_ns }
 }

@@ -43,8 +43,7 @@ impl Measured {
         if from >= to {
             return None;
         }
-        let rates =
-            saturated.iter().zip(&self.summaries).map(|(p, (_, s))| rate_between(p, s.wave_instructions, from, to));
+        let rates = saturated.iter().zip(&self.summaries).map(|(p, (_, s))| rate_between(p, s.work, from, to));
         Some(rates.sum::<f64>() / self.alone.rate())
     }
 

@@ -11,7 +11,7 @@ use crate::device::soft::SoftConfig;
 use crate::stage::config::Scene;
 use crate::stage::shares::Share;
 use crate::stage::wire::{Part, Summary};
-use crate::stage::{self, Actor, PrivateBroker};
+use crate::stage::{self, Actor, Host as _, PrivateBroker};
 use anyhow::{Context as _, Result, bail};
 use measure::Measured;
 use std::io::IsTerminal;

@@ -31,7 +31,7 @@ pub(super) fn screen(m: &Measured, verdicts: &[Verdict]) {
     println!("{:<12} {:>9} {:>10} {:>10} {:>10} {:>10}", "TENANT", "KERNELS", "P50", "P99", "P99.9", "MAX");
     let alone = [("(alone)", &m.alone.latency)];
     let all = alone.into_iter().chain(m.summaries.iter().map(|(name, s)| (name.as_str(), &s.latency)));
-    for (name, Latency { count, p50, p99, p999, max }) in all {
+    for (name, Latency { count, p50, p99, p999, max, .. }) in all {
         if *count > 0 {
             let [p50, p99, p999, max] = [p50, p99, p999, max].map(|ns| time(*ns));
             println!("{name:<12} {count:>9} {p50:>10} {p99:>10} {p999:>10} {max:>10}");

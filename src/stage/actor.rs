@@ -1,8 +1,7 @@
 //! A tenant process that does what it is told. Whatever happens, it is gone when its value is dropped.
 
-use super::PATIENCE;
-use super::broker::PrivateBroker;
 use super::wire::{Go, Line, Part, Progress, Summary};
+use super::{Host, PATIENCE};
 use anyhow::{Context as _, Result, bail};
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Command, Stdio};
@@ -20,7 +19,7 @@ pub struct Actor {
 
 impl Actor {
     /// Starts it; it connects and gets ready by itself.
-    pub fn start(broker: &PrivateBroker, name: &str, part: Part) -> Result<Actor> {
+    pub fn start(broker: &impl Host, name: &str, part: Part) -> Result<Actor> {
         let mut child = Command::new(broker.program())
             .args(["played-tenant", "--part", &part.to_string()])
             .env(client::environment::SOCKET, broker.socket())

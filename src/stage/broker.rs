@@ -1,9 +1,9 @@
 //! A private broker: `wavegate serve` with a directory of its own. Whatever happens, it is gone when its value is dropped.
 
-use super::PATIENCE;
+use super::{Host, PATIENCE};
 use crate::admin::Status;
 use anyhow::{Context as _, Result, bail};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -57,11 +57,6 @@ impl PrivateBroker {
         Ok(broker)
     }
 
-    /// Returns this program, which is also every process on the stage.
-    pub fn program(&self) -> &std::path::Path {
-        &self.program
-    }
-
     /// Returns the broker's process id.
     pub fn pid(&self) -> u32 {
         self.child.as_ref().map_or(0, Child::id)
@@ -71,26 +66,8 @@ impl PrivateBroker {
         self.directory.join(name)
     }
 
-    /// Returns the path of the tenants' socket.
-    pub fn socket(&self) -> PathBuf {
-        self.path("tenant.sock")
-    }
-
     fn log(&self) -> String {
         std::fs::read_to_string(self.path("broker.log")).unwrap_or_default()
-    }
-
-    /// Returns what `wavegate status --json` says.
-    pub fn status(&self) -> Result<Status> {
-        let output = Command::new(&self.program)
-            .args(["status", "--json", "--admin-socket"])
-            .arg(self.path("admin.sock"))
-            .output()
-            .context("cannot run wavegate status")?;
-        if !output.status.success() {
-            bail!("wavegate status: {}", String::from_utf8_lossy(&output.stderr).trim());
-        }
-        Ok(serde_json::from_slice(&output.stdout)?)
     }
 
     /// Waits until no session, worker or charge is left; returns how long that took, or what is left.
@@ -164,6 +141,28 @@ impl PrivateBroker {
             [self.socket(), self.path("admin.sock")].iter().filter(|p| p.exists()).map(|p| p.display().to_string()),
         );
         Ok(left)
+    }
+}
+
+impl Host for PrivateBroker {
+    fn program(&self) -> &Path {
+        &self.program
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.path("tenant.sock")
+    }
+
+    fn status(&self) -> Result<Status> {
+        let output = Command::new(&self.program)
+            .args(["status", "--json", "--admin-socket"])
+            .arg(self.path("admin.sock"))
+            .output()
+            .context("cannot run wavegate status")?;
+        if !output.status.success() {
+            bail!("wavegate status: {}", String::from_utf8_lossy(&output.stderr).trim());
+        }
+        Ok(serde_json::from_slice(&output.stdout)?)
     }
 }
 

@@ -6,6 +6,7 @@
 pub mod actor;
 pub mod broker;
 pub mod config;
+pub mod running;
 pub mod shares;
 pub mod tenant;
 pub mod wire;
@@ -14,10 +15,22 @@ pub mod work;
 pub use actor::Actor;
 pub use broker::PrivateBroker;
 
+use crate::admin::Status;
 use crate::device::soft::SoftConfig;
 use anyhow::Result;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 use sys::processor::Processors;
+
+/// A broker that tenants play on.
+pub trait Host {
+    /// Returns this program, which is also every process on the stage.
+    fn program(&self) -> &Path;
+    /// Returns the path of the tenants' socket.
+    fn socket(&self) -> PathBuf;
+    /// Returns what `wavegate status --json` says.
+    fn status(&self) -> Result<Status>;
+}
 
 /// Longest time anything may take that should take none.
 const PATIENCE: Duration = Duration::from_secs(20);

@@ -23,7 +23,7 @@ pub struct Share {
 }
 
 /// Returns how many dispatches were complete at `at_ns`, between two reports by the line through them.
-fn dispatches_at(progress: &[Progress], at_ns: u64) -> f64 {
+pub fn dispatches_at(progress: &[Progress], at_ns: u64) -> f64 {
     let after = progress.partition_point(|p| p.at_ns < at_ns);
     let (Some(a), Some(b)) = (after.checked_sub(1).and_then(|k| progress.get(k)), progress.get(after)) else {
         return progress.get(after.saturating_sub(1)).map_or(0.0, |p| p.dispatches as f64);
@@ -39,10 +39,10 @@ pub fn common_interval(progress: &[Vec<Progress>]) -> Option<(u64, u64)> {
     (from + SETTLE_NS < to).then_some((from + SETTLE_NS, to))
 }
 
-/// Returns wave-instructions per second of one tenant between two times.
-pub fn rate_between(progress: &[Progress], wave_instructions: u64, from: u64, to: u64) -> f64 {
+/// Returns work per second of one tenant between two times.
+pub fn rate_between(progress: &[Progress], work: u64, from: u64, to: u64) -> f64 {
     let done = dispatches_at(progress, to) - dispatches_at(progress, from);
-    done * wave_instructions as f64 * 1e9 / (to - from).max(1) as f64
+    done * work as f64 * 1e9 / (to - from).max(1) as f64
 }
 
 /// Least part of the common time in which all must have been backlogged, or there is nothing to judge.
@@ -73,7 +73,7 @@ impl Share {
         let seconds = intervals.iter().map(|(from, to)| to - from).sum::<u64>() as f64 / 1e9;
         let rate = |(p, summary): (&Vec<Progress>, &Summary)| {
             let done: f64 = intervals.iter().map(|(from, to)| dispatches_at(p, *to) - dispatches_at(p, *from)).sum();
-            done * summary.wave_instructions as f64 / seconds
+            done * summary.work as f64 / seconds
         };
         let rates: Vec<f64> = progress.iter().zip(summaries).map(rate).collect();
         let (total, weight_total) = (rates.iter().sum::<f64>(), weights.iter().map(|w| w.1).sum::<u32>());
@@ -111,7 +111,7 @@ mod tests {
         let second = 1_000_000_000;
         // The second one begins a second later; until then the first one had everything.
         let progress = [line(3, 0, 10 * second), line(1, second, 9 * second)];
-        let summary = Summary { wave_instructions: 1000, ..Summary::default() };
+        let summary = Summary { work: 1000, ..Summary::default() };
         let summaries = [summary.clone(), summary];
         let shares = Share::of(&[("a", 3), ("b", 1)], &progress, &summaries).unwrap();
         assert!((shares[0].got - 75.0).abs() < 1e-6, "{shares:?}");
@@ -129,7 +129,7 @@ mod tests {
         for p in progress[0].iter_mut().filter(|p| p.at_ns > 6 * second) {
             (p.dispatches, p.backlogged) = (6_000 * 3, false);
         }
-        let summary = Summary { wave_instructions: 1000, ..Summary::default() };
+        let summary = Summary { work: 1000, ..Summary::default() };
         let shares = Share::of(&[("a", 3), ("b", 1)], &progress, &[summary.clone(), summary.clone()]).unwrap();
         assert!((shares[0].got - 75.0).abs() < 1e-6, "{shares:?}");
         progress[1].iter_mut().for_each(|p| p.backlogged = false);

@@ -28,8 +28,12 @@ pub struct TenantArgs {
 pub fn run(args: &TenantArgs) -> Result<ExitCode> {
     let client = Client::from_environment()?;
     match args.part {
-        Part::Saturate { wave_instructions, in_flight } => saturate(&client, wave_instructions, in_flight)?,
+        Part::Saturate { wave_instructions, in_flight } => {
+            saturate(&client, &Load::spin(&client, wave_instructions, in_flight)?, in_flight)?;
+        }
+        Part::Stream { kib, in_flight } => saturate(&client, &Load::stream(&client, kib, in_flight)?, in_flight)?,
         Part::Interactive { period_ns } => interactive(&client, period_ns)?,
+        Part::Probe { period_ns, wave_instructions } => probe(&client, period_ns, wave_instructions)?,
         Part::Greedy => play(&client, |stop| greedy(&client, stop))?,
         Part::Idle => play(&client, |stop| {
             std::thread::sleep(Duration::from_nanos(stop.saturating_sub(clock::now_ns())));
@@ -59,9 +63,49 @@ fn histogram() -> Result<Histogram<u64>> {
     Ok(Histogram::new_with_bounds(1, LATENCY_MAX_NS, 3)?)
 }
 
-fn saturate(client: &Client, wave_instructions: u64, in_flight: usize) -> Result<()> {
-    let seed = u64::from(std::process::id());
-    let work = Work::new(client, spin(wave_instructions, seed))?;
+/// What a tenant that saturates the device keeps in flight, and how its results are checked.
+struct Load {
+    work: Work,
+    /// Returns what is wrong after so many dispatches.
+    wrong: Box<dyn Fn(&Work, u64) -> Result<Option<String>>>,
+}
+
+impl Load {
+    /// Arithmetic. Each dispatch goes on from where the one before stopped, so one look at the end verifies all of them: none lost, none run twice.
+    fn spin(client: &Client, wave_instructions: u64, in_flight: usize) -> Result<Load> {
+        let seed = u64::from(std::process::id());
+        let work = Work::with_ring(client, spin(wave_instructions, seed), ring(in_flight)?)?;
+        let wrong = move |work: &Work, done| {
+            Ok(spun(wave_instructions, done, seed)?.check(&work.results()?).err().map(|e| e.to_string()))
+        };
+        Ok(Load { work, wrong: Box::new(wrong) })
+    }
+
+    /// Memory: sums of two arrays. Every dispatch leaves the same, so the last one is verified.
+    fn stream(client: &Client, kib: u64, in_flight: usize) -> Result<Load> {
+        /// Bytes that a work-item reads and writes.
+        const EACH: u64 = 12;
+        let elements = u32::try_from(((kib << 10) / EACH).max(1)).context("more memory than a kernel here uses")?;
+        let program = kernels::find("vector_add").context("an embedded kernel")?;
+        let case = program.case(elements, u64::from(std::process::id()))?;
+        let work = Work::with_ring(client, case, ring(in_flight)?)?;
+        let wrong = |work: &Work, done| {
+            if done == 0 {
+                return Ok(None);
+            }
+            Ok(work.case.check(&work.results()?).err().map(|e| e.to_string()))
+        };
+        Ok(Load { work, wrong: Box::new(wrong) })
+    }
+}
+
+/// Returns the size of a ring that has room for so many kernels.
+fn ring(in_flight: usize) -> Result<u32> {
+    Ok(u32::try_from(in_flight)?.max(64).next_power_of_two())
+}
+
+fn saturate(client: &Client, load: &Load, in_flight: usize) -> Result<()> {
+    let work = &load.work;
     let each = work.case.work.map_or(0, |w| w.amount);
     let signals: Vec<Signal> = (0..in_flight).map(|_| client.signal(0)).collect::<Result<_, _>>()?;
     play(client, |stop| {
@@ -99,14 +143,33 @@ fn saturate(client: &Client, wave_instructions: u64, in_flight: usize) -> Result
             }
         }
         say(&Line::Progress(Progress { at_ns: to_ns, dispatches: done, backlogged }))?;
-
-        // Each dispatch went on from where the one before stopped, so one look at the end verifies all of them: none lost, none run twice.
-        let wrong = spun(wave_instructions, done, seed)?.check(&work.results()?).err().map(|e| e.to_string());
-        let latency = Latency::of(&latency);
-        Ok(Summary { dispatches: done, wave_instructions: each, wrong, latency, denied: None, from_ns, to_ns })
+        let seen = Seen { dispatches: done, work: each, wrong: (load.wrong)(work, done)?, latency, from_ns, to_ns };
+        Ok(seen.summary())
     })
 }
 
+/// What a play has seen.
+struct Seen {
+    dispatches: u64,
+    work: u64,
+    wrong: Option<String>,
+    latency: Histogram<u64>,
+    from_ns: u64,
+    to_ns: u64,
+}
+
+impl Seen {
+    fn summary(self) -> Summary {
+        let Seen { dispatches, work, wrong, latency, from_ns, to_ns } = self;
+        let samples = latency.iter_recorded().map(|v| (v.value_iterated_to(), v.count_at_value())).collect();
+        let latency = Latency::of(&latency);
+        Summary { dispatches, work, wrong, latency, samples, denied: None, from_ns, to_ns }
+    }
+}
+
+/// Sends a small kernel every period, waits for it and checks it.
+///
+/// Latency is from the time it was to be sent: a request that had to wait for the one before it counts from then, or waiting would hide waiting.
 fn interactive(client: &Client, period_ns: u64) -> Result<()> {
     let program = kernels::find("vector_add").context("an embedded kernel")?;
     let work = Work::new(client, program.case(4096, 7)?)?;
@@ -116,13 +179,11 @@ fn interactive(client: &Client, period_ns: u64) -> Result<()> {
         let from_ns = clock::now_ns();
         let (mut planned, mut dispatches, mut wrong, mut to_ns) = (from_ns, 0, None, from_ns);
         while planned < stop {
-            let early = planned.saturating_sub(clock::now_ns());
-            std::thread::sleep(Duration::from_nanos(early));
+            sleep_until(planned);
             done.store(1)?;
             work.send(&done)?;
             work.queue.wait(&done, Deadline::NEVER)?;
             to_ns = clock::now_ns();
-            // From the planned send: a late start counts, or waiting would hide waiting.
             latency.saturating_record((to_ns - planned).max(1));
             dispatches += 1;
             if dispatches % 10 == 0 {
@@ -133,8 +194,59 @@ fn interactive(client: &Client, period_ns: u64) -> Result<()> {
             work.reset()?;
             planned += period_ns;
         }
-        let latency = Latency::of(&latency);
-        Ok(Summary { dispatches, wave_instructions: 0, wrong, latency, denied: None, from_ns, to_ns })
+        Ok(Seen { dispatches, work: 0, wrong, latency, from_ns, to_ns }.summary())
+    })
+}
+
+fn sleep_until(at_ns: u64) {
+    std::thread::sleep(Duration::from_nanos(at_ns.saturating_sub(clock::now_ns())));
+}
+
+/// Sends a kernel once in every period, anywhere in it: a fixed rhythm would meet slices of the same length always at the same point. What was sent before
+/// need not be complete, so requests do not wait for each other here; latency is from the planned time in any case.
+fn probe(client: &Client, period_ns: u64, wave_instructions: u64) -> Result<()> {
+    /// Requests in flight.
+    const SLOTS: usize = 64;
+    // What is late here would count as latency of the device.
+    sys::clock::shorten_timer_slack()?;
+    let seed = u64::from(std::process::id());
+    let load = Load::spin(client, wave_instructions, SLOTS)?;
+    let signals: Vec<Signal> = (0..SLOTS).map(|_| client.signal(0)).collect::<Result<_, _>>()?;
+    play(client, |stop| {
+        load.work.reset()?;
+        let from_ns = clock::now_ns();
+        // With so many planned times on their way at most, the one that used this slot before has been seen complete.
+        let (told, planned_times) = std::sync::mpsc::sync_channel::<u64>(SLOTS - 2);
+        let (work, signals) = (&load.work, &signals);
+        let (latency, to_ns) = std::thread::scope(|scope| {
+            let looking = scope.spawn(move || -> Result<(Histogram<u64>, u64)> {
+                let (mut latency, mut to_ns) = (histogram()?, from_ns);
+                for (planned, signal) in planned_times.iter().zip(signals.iter().cycle()) {
+                    work.queue.wait(signal, Deadline::NEVER)?;
+                    to_ns = clock::now_ns();
+                    latency.saturating_record((to_ns - planned).max(1));
+                }
+                Ok((latency, to_ns))
+            });
+            for (k, signal) in (0..).zip(signals.iter().cycle()) {
+                let within = oorandom::Rand64::new(u128::from(seed) << 64 | k).rand_range(0..period_ns);
+                let planned = from_ns + k as u64 * period_ns + within;
+                if planned >= stop {
+                    break;
+                }
+                sleep_until(planned);
+                signal.store(1)?;
+                work.send(signal)?;
+                if told.send(planned).is_err() {
+                    break; // The other side has ended with an error, which comes next.
+                }
+            }
+            drop(told);
+            looking.join().map_err(|_| anyhow::anyhow!("the side that looks for completions has panicked"))?
+        })?;
+        let dispatches = latency.len();
+        let wrong = (load.wrong)(&load.work, dispatches)?;
+        Ok(Seen { dispatches, work: 0, wrong, latency, from_ns, to_ns }.summary())
     })
 }
 

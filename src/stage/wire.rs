@@ -12,10 +12,24 @@ pub enum Part {
         /// Kernels in flight.
         in_flight: usize,
     },
+    /// Keeps some kernels in flight that do little but read and write memory.
+    Stream {
+        /// Bytes that one kernel reads and writes, in KiB.
+        kib: u64,
+        /// Kernels in flight.
+        in_flight: usize,
+    },
     /// Sends a small kernel at fixed times.
     Interactive {
         /// Nanoseconds between two of them.
         period_ns: u64,
+    },
+    /// Sends a kernel at random times that are planned ahead, one in each period: it meets a slice at any point of it.
+    Probe {
+        /// Mean time between two of them in nanoseconds.
+        period_ns: u64,
+        /// Wave-instructions of each.
+        wave_instructions: u64,
     },
     /// Asks for more memory than it may have.
     Greedy,
@@ -34,7 +48,9 @@ impl std::fmt::Display for Part {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Part::Saturate { wave_instructions, in_flight } => write!(f, "saturate:{wave_instructions}:{in_flight}"),
+            Part::Stream { kib, in_flight } => write!(f, "stream:{kib}:{in_flight}"),
             Part::Interactive { period_ns } => write!(f, "interactive:{period_ns}"),
+            Part::Probe { period_ns, wave_instructions } => write!(f, "probe:{period_ns}:{wave_instructions}"),
             Part::Greedy => write!(f, "greedy"),
             Part::Idle => write!(f, "idle"),
         }
@@ -45,8 +61,11 @@ impl std::str::FromStr for Part {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Part, String> {
-        let bad =
-            || format!("{text:?} is no part: saturate:INSTRUCTIONS:IN-FLIGHT, interactive:NANOSECONDS, greedy, idle");
+        let bad = || {
+            let parts = "saturate:INSTRUCTIONS:IN-FLIGHT, stream:KIB:IN-FLIGHT, interactive:NANOSECONDS, \
+                         probe:NANOSECONDS:INSTRUCTIONS, greedy, idle";
+            format!("{text:?} is no part: {parts}")
+        };
         let mut words = text.split(':');
         let name = words.next();
         let mut number = || words.next().and_then(|w| w.parse::<u64>().ok()).filter(|n| *n > 0).ok_or_else(bad);
@@ -55,7 +74,11 @@ impl std::str::FromStr for Part {
                 wave_instructions: number()?,
                 in_flight: usize::try_from(number()?).map_err(|_| bad())?,
             },
+            Some("stream") => {
+                Part::Stream { kib: number()?, in_flight: usize::try_from(number()?).map_err(|_| bad())? }
+            }
             Some("interactive") => Part::Interactive { period_ns: number()? },
+            Some("probe") => Part::Probe { period_ns: number()?, wave_instructions: number()? },
             Some("greedy") => Part::Greedy,
             Some("idle") => Part::Idle,
             _ => return Err(bad()),
@@ -104,6 +127,9 @@ pub struct Latency {
     pub count: u64,
     /// Median.
     pub p50: u64,
+    /// 90th percentile; 0 where it was not kept.
+    #[serde(default)]
+    pub p90: u64,
     /// 99th percentile.
     pub p99: u64,
     /// 99.9th percentile.
@@ -116,7 +142,8 @@ impl Latency {
     /// Returns the percentiles of a histogram of nanoseconds.
     pub fn of(histogram: &hdrhistogram::Histogram<u64>) -> Latency {
         let at = |q| histogram.value_at_quantile(q);
-        Latency { count: histogram.len(), p50: at(0.5), p99: at(0.99), p999: at(0.999), max: histogram.max() }
+        let (p50, p90, p99, p999) = (at(0.5), at(0.9), at(0.99), at(0.999));
+        Latency { count: histogram.len(), p50, p90, p99, p999, max: histogram.max() }
     }
 }
 
@@ -125,12 +152,15 @@ impl Latency {
 pub struct Summary {
     /// Dispatches complete.
     pub dispatches: u64,
-    /// Wave-instructions of each.
-    pub wave_instructions: u64,
+    /// What each of them does: wave-instructions, or bytes for a stream.
+    pub work: u64,
     /// Whether all results agree with the oracle, and if not, how.
     pub wrong: Option<String>,
     /// From when a kernel was sent, or for the interactive one was to be sent, to when its completion was seen.
     pub latency: Latency,
+    /// The same as values and how often each was seen, for whoever puts several plays together.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub samples: Vec<(u64, u64)>,
     /// What was denied, in the broker's words.
     pub denied: Option<String>,
     /// CLOCK_MONOTONIC nanoseconds of the first submission and of the last completion.
@@ -140,10 +170,10 @@ pub struct Summary {
 }
 
 impl Summary {
-    /// Returns wave-instructions per second over the whole play.
+    /// Returns work per second over the whole play.
     pub fn rate(&self) -> f64 {
         let ns = self.to_ns.saturating_sub(self.from_ns).max(1);
-        (self.dispatches * self.wave_instructions) as f64 * 1e9 / ns as f64
+        (self.dispatches * self.work) as f64 * 1e9 / ns as f64
     }
 }
 
@@ -153,10 +183,19 @@ mod tests {
 
     #[test]
     fn parts_read_as_they_are_written() {
-        for part in [Part::SATURATE, Part::INTERACTIVE, Part::Greedy, Part::Idle] {
+        for part in [
+            Part::SATURATE,
+            Part::INTERACTIVE,
+            Part::Greedy,
+            Part::Idle,
+            Part::Stream { kib: 1, in_flight: 2 },
+            Part::Probe { period_ns: 3, wave_instructions: 4 },
+        ] {
             assert_eq!(part.to_string().parse(), Ok(part));
         }
-        for wrong in ["", "saturate", "saturate:0:1", "saturate:1:1:1", "interactive:x", "greedy:1"] {
+        for wrong in
+            ["", "saturate", "saturate:0:1", "saturate:1:1:1", "interactive:x", "greedy:1", "stream:1", "probe:1:0"]
+        {
             wrong.parse::<Part>().unwrap_err();
         }
     }

@@ -41,8 +41,13 @@ pub struct Work {
 }
 
 impl Work {
-    /// Loads it.
+    /// Loads it, with a ring of 64 packets.
     pub fn new(client: &Client, case: Case) -> Result<Work> {
+        Work::with_ring(client, case, 64)
+    }
+
+    /// Loads it. The ring has room for so many packets, a power of two.
+    pub fn with_ring(client: &Client, case: Case, packets: u32) -> Result<Work> {
         let program = kernels::find(case.kernel).context("an embedded kernel")?;
         let isa = client.device().isa;
         let target = Target::ALL
@@ -75,7 +80,7 @@ impl Work {
         let arguments = builder.finish()?;
         let kernarg = client.kernarg((arguments.bytes.len() as u64).max(1))?;
         kernarg.write(0, &arguments.bytes)?;
-        let queue = client.queue(64)?;
+        let queue = client.queue(packets)?;
         Ok(Work { case, queue, buffers, kernel, kernarg })
     }
 

@@ -3,6 +3,7 @@
 //! [`rig`] starts a private broker for each test and asks it how things are; `program` runs embedded kernels against their oracles.
 //! Nothing here sleeps for a time to pass: what a test waits for, it polls with a deadline.
 
+mod benches;
 #[path = "../worker/program.rs"]
 mod program;
 mod rig;

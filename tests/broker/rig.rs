@@ -66,6 +66,10 @@ impl Broker {
         self.directory.join("tenant.sock")
     }
 
+    pub(crate) fn admin_socket(&self) -> PathBuf {
+        self.directory.join("admin.sock")
+    }
+
     /// Becomes a tenant.
     pub(crate) fn connect(&self, tenant: &str) -> Result<Client, ConnectError> {
         Client::connect(&self.socket(), Some(tenant))
@@ -73,8 +77,7 @@ impl Broker {
 
     /// Runs a command for administrators; returns what it prints, or what it complains.
     pub(crate) fn try_ask(&self, command: &[&str]) -> Result<String, String> {
-        let socket = self.directory.join("admin.sock");
-        let output = wavegate().args(command).arg("--admin-socket").arg(socket).output().unwrap();
+        let output = wavegate().args(command).arg("--admin-socket").arg(self.admin_socket()).output().unwrap();
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
         if output.status.success() { Ok(text(output.stdout)) } else { Err(text(output.stderr)) }
     }
