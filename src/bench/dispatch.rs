@@ -2,9 +2,10 @@
 //!
 //! Three arms take turns: the device in this process (one thread is producer and device: nothing is woken), a tenant's session (ring, doorbell,
 //! worker process, signal), and a process that is sent every kernel through a socket. Round trips are of an empty kernel; throughput is of kernels of a
-//! chosen length with two in flight.
+//! chosen length with two in flight. Then the parts of a trip, by the device's own timestamps, and the trip in a crowd (`crowd`).
 
 use super::Common;
+use super::crowd::{self, Crowd};
 use super::figures::{Median, difference, histogram, table, time};
 use super::remote::Remote;
 use crate::clock::now_ns;
@@ -28,6 +29,9 @@ pub struct DispatchArgs {
     /// Rounds; each arm has its turn in each.
     #[arg(long, default_value_t = 40, value_parser = clap::value_parser!(u32).range(6..=10_000))]
     rounds: u32,
+    /// Numbers of connected tenants with which the round trip is measured, rising.
+    #[arg(long, value_delimiter = ',', default_values_t = [1, 2, 4, 8, 16, 32, 64], value_parser = clap::value_parser!(u32).range(1..=256))]
+    tenants: Vec<u32>,
     /// Wave-instructions of the kernels whose throughput is compared: 10,000 are about 100 us.
     #[arg(long, value_delimiter = ',', default_values_t = [1_400, 14_000])]
     kernels: Vec<u64>,
@@ -61,6 +65,10 @@ pub(super) fn run(args: &DispatchArgs) -> Result<()> {
         throughput.push(Throughput::measure(args, device, &client, length)?);
     }
     client.goodbye();
+    let mut counts = args.tenants.clone();
+    counts.sort_unstable();
+    counts.dedup();
+    let crowds = Crowd::measure(device, &counts)?;
 
     if args.common.json {
         let rows: serde_json::Map<String, _> = trips
@@ -68,7 +76,7 @@ pub(super) fn run(args: &DispatchArgs) -> Result<()> {
             .into_iter()
             .map(|(name, latency)| Ok((name.to_owned(), serde_json::to_value(latency)?)))
             .collect::<Result<_>>()?;
-        let all = serde_json::json!({ "device": device.to_string(), "round_trips": rows, "throughput": throughput });
+        let all = serde_json::json!({ "device": device.to_string(), "round_trips": rows, "throughput": throughput, "tenants": crowds });
         println!("{}", serde_json::to_string_pretty(&all)?);
         return Ok(());
     }
@@ -80,6 +88,8 @@ pub(super) fn run(args: &DispatchArgs) -> Result<()> {
     for t in &throughput {
         println!("{:>7} wave-instructions ({:>9} in-process): {}", t.wave_instructions, time(t.kernel_ns), t.ratio);
     }
+    println!();
+    crowd::print(&crowds);
     Ok(())
 }
 
@@ -88,6 +98,8 @@ struct RoundTrips {
     tenant: Histogram<u64>,
     remote: Histogram<u64>,
     tenant_parked: Histogram<u64>,
+    awake: Parts,
+    asleep: Parts,
     remote_parked: Histogram<u64>,
 }
 
@@ -102,6 +114,8 @@ impl RoundTrips {
             tenant: histogram()?,
             remote: histogram()?,
             tenant_parked: histogram()?,
+            awake: Parts::new()?,
+            asleep: Parts::new()?,
             remote_parked: histogram()?,
         };
         for _ in 0..args.rounds {
@@ -112,25 +126,74 @@ impl RoundTrips {
                 })
             })?;
             batch(&mut seen.tenant, BATCH, || tenant_trip(&work, &done))?;
+            for _ in 0..BATCH {
+                seen.awake.trip(&work, &done)?;
+            }
             batch(&mut seen.remote, BATCH, || remote.round_trip())?;
             parked(&mut seen.tenant_parked, || tenant_trip(&work, &done))?;
             parked(&mut seen.remote_parked, || remote.round_trip())?;
+            for _ in 0..PARKED {
+                std::thread::sleep(PAUSE);
+                seen.asleep.trip(&work, &done)?;
+            }
         }
         Ok(seen)
     }
 
-    fn rows(&self) -> [(&'static str, Latency); 5] {
-        [
+    fn rows(&self) -> Vec<(&'static str, Latency)> {
+        let mut rows = vec![
             ("in-process", Latency::of(&self.local)),
             ("through a worker, both awake", Latency::of(&self.tenant)),
             ("through a socket (API remoting)", Latency::of(&self.remote)),
             ("through a worker, both asleep before", Latency::of(&self.tenant_parked)),
             ("through a socket, both asleep before", Latency::of(&self.remote_parked)),
-        ]
+        ];
+        rows.extend(self.awake.rows([
+            "parts, awake: enqueue",
+            "  doorbell to start",
+            "  start to complete",
+            "  complete to seen",
+        ]));
+        rows.extend(self.asleep.rows([
+            "parts, asleep: enqueue",
+            "  doorbell to start, asleep",
+            "  start to complete, asleep",
+            "  complete to seen, asleep",
+        ]));
+        rows
     }
 }
 
-fn tenant_trip(work: &Work, done: &Signal) -> Result<()> {
+/// Where a round trip through a worker goes, by the clock that the device's timestamps are from, which on the software GPU is the host's.
+struct Parts([Histogram<u64>; 4]);
+
+impl Parts {
+    fn new() -> Result<Parts> {
+        Ok(Parts([histogram()?, histogram()?, histogram()?, histogram()?]))
+    }
+
+    fn trip(&mut self, work: &Work, done: &Signal) -> Result<()> {
+        done.store(1)?;
+        let begun = now_ns();
+        work.send(done)?;
+        let sent = now_ns();
+        work.queue.wait(done, Deadline::NEVER)?;
+        let seen = now_ns();
+        let (start, end) = done.times();
+        // The worker may be faster than the way back from the doorbell: then it took nothing.
+        let times = [begun..sent, sent..start, start..end, end..seen];
+        for (histogram, time) in self.0.iter_mut().zip(times) {
+            histogram.saturating_record(time.end.saturating_sub(time.start).max(1));
+        }
+        Ok(())
+    }
+
+    fn rows(&self, names: [&'static str; 4]) -> impl Iterator<Item = (&'static str, Latency)> {
+        names.into_iter().zip(&self.0).map(|(name, histogram)| (name, Latency::of(histogram)))
+    }
+}
+
+pub(super) fn tenant_trip(work: &Work, done: &Signal) -> Result<()> {
     done.store(1)?;
     work.send(done)?;
     work.queue.wait(done, Deadline::NEVER)?;

@@ -6,12 +6,14 @@
 //!
 //! | bench | question |
 //! |---|---|
-//! | `dispatch` | what does the way through a worker add to a kernel, against the same device in-process and against a socket? |
-//! | `switch` | how long does it take to hand the device to another tenant, against two bare wake-ups? |
+//! | `dispatch` | what does the way through a worker add to a kernel, against the same device in-process and against a socket; where does it go; with how many tenants? |
+//! | `switch` | how long does it take to hand the device to another tenant, against two bare wake-ups; with what is resident; by each means? |
 //! | `fairness` | does work done follow the weights, and what do all tenants get done together? |
 //! | `idle` | what do sessions cost that do nothing? |
 //! | `slice` | how long should a slice be on this machine, for throughput, for latency, or for both? |
 
+mod context;
+mod crowd;
 mod dispatch;
 mod fairness;
 mod figures;

@@ -1,15 +1,19 @@
-//! How long it takes to hand the device to another tenant when nothing is resident.
+//! How long it takes to hand the device to another tenant: with nothing resident against the machine's floor, and with waves to save and memory to keep.
 //!
 //! Two tenants take turns with an empty kernel: the one before has drained and parks the lease, the other one's worker asks for it. What
 //! is on the way is two wake-ups, worker to broker (an eventfd in the broker's epoll set) and broker to worker (a futex, after a spin of 10 us),
 //! and what the broker and the worker do. The floor is measured between the hand-offs: the same two wake-ups between two threads that do
 //! nothing else, which is less than between processes.
+//!
+//! With something resident, and by other means: `context`.
 
 use super::Common;
+use super::context::{self, ContextCost};
 use super::figures::{difference, histogram, table};
 use super::floor::TwoWakes;
 use crate::admin::Distribution;
 use crate::clock::now_ns;
+use crate::device::soft::SoftConfig;
 use crate::stage::config::Scene;
 use crate::stage::wire::Latency;
 use crate::stage::work::Work;
@@ -31,66 +35,107 @@ pub struct SwitchArgs {
 /// Hand-offs and floor samples in a round.
 const BATCH: u32 = 200;
 /// The two tenants.
-const TENANTS: [&str; 2] = ["one", "other"];
+pub(super) const TENANTS: [&str; 2] = ["one", "other"];
 
 pub(super) fn run(args: &SwitchArgs) -> Result<()> {
     let device = &stage::apart(args.common.device)?;
-    let scene = TENANTS.iter().fold(Scene::new(device, "5ms"), |scene, name| scene.tenant(name, 100, "64MiB", ""));
-    let broker = PrivateBroker::start(scene.text(), &device.to_string())?;
-    let clients: Vec<Client> =
-        TENANTS.iter().map(|name| Client::connect(&broker.socket(), Some(name))).collect::<Result<_, _>>()?;
-    let works = clients.iter().map(|c| Work::new(c, super::dispatch::empty()?)).collect::<Result<Vec<_>>>()?;
-    let signals = clients.iter().map(|c| c.signal(0)).collect::<Result<Vec<_>, _>>()?;
-
-    let (mut seen, mut floor) = (histogram()?, histogram()?);
-    let mut echo = TwoWakes::start()?;
-    for _ in 0..args.rounds {
-        for k in 0..BATCH as usize {
-            let (work, done) = (&works[k % 2], &signals[k % 2]);
-            let begun = now_ns();
-            done.store(1)?;
-            work.send(done)?;
-            work.queue.wait(done, Deadline::NEVER)?;
-            seen.saturating_record((now_ns() - begun).max(1));
-        }
-        // The worker's part is played where workers run, the broker's where the broker does.
-        stage::on_device(device, || {
-            for _ in 0..BATCH {
-                floor.saturating_record(echo.round_trip()?.max(1));
-            }
-            Ok(())
-        })?;
-    }
-    echo.stop();
-    let status = broker.status()?;
-    let waits: Vec<Distribution> = status.tenants.iter().map(|t| t.lease_wait).collect();
-    let wait = latency(waits.into_iter().max_by_key(|w| w.p50_ns).context("two tenants")?);
-    let cost = status.switches_between_tenants;
-    let rows = [
-        ("hand-off: work seen to first instruction", wait),
-        ("floor: two bare wake-ups", Latency::of(&floor)),
-        ("seen by the tenant: sent to completion", Latency::of(&seen)),
-        ("  granted to first instruction", latency(cost.start)),
-    ];
+    let hand_off = HandOff::measure(args, device)?;
+    let contexts = ContextCost::measure_all(device)?;
+    let kill = context::killed(device)?;
     if args.common.json {
-        let rows: serde_json::Map<String, _> = rows
+        let rows: serde_json::Map<String, _> = hand_off
+            .rows()
             .iter()
             .map(|(name, latency)| Ok((name.trim().to_owned(), serde_json::to_value(latency)?)))
             .collect::<Result<_>>()?;
-        println!("{}", serde_json::to_string_pretty(&rows)?);
+        let all = serde_json::json!({
+            "device": device.to_string(), "hand_off": rows, "contexts": contexts, "kill": Latency::of(&kill),
+        });
+        println!("{}", serde_json::to_string_pretty(&all)?);
         return Ok(());
     }
     println!("{device}, {} rounds of {BATCH}\n", args.rounds);
-    table("Hand-off between two tenants, nothing resident", &rows);
-    let [hand_off, floor] = [wait, Latency::of(&floor)];
+    table("Hand-off between two tenants, nothing resident", &hand_off.rows());
     println!(
-        "hand-off against the floor: {} at p50; at p99 {:.2} x",
-        difference(hand_off.p50, floor.p50),
-        hand_off.p99 as f64 / floor.p99.max(1) as f64
+        "hand-off against the floor: {} at p50; at p99 {:.2} x\n",
+        difference(hand_off.wait.p50, hand_off.floor.p50),
+        hand_off.wait.p99 as f64 / hand_off.floor.p99.max(1) as f64
+    );
+    context::print(&contexts);
+    let suspended = contexts.get(2).map(|c| c.total).unwrap_or_default();
+    println!();
+    table(
+        "By level",
+        &[
+            ("yield: nothing resident, lease taken", hand_off.total),
+            ("suspend: the third of these", suspended),
+            ("kill: worker killed to other's completion", Latency::of(&kill)),
+        ],
     );
     Ok(())
 }
 
-fn latency(d: Distribution) -> Latency {
+/// Hand-offs with nothing resident.
+struct HandOff {
+    wait: Latency,
+    floor: Latency,
+    seen: Latency,
+    start: Latency,
+    total: Latency,
+}
+
+impl HandOff {
+    fn measure(args: &SwitchArgs, device: &SoftConfig) -> Result<HandOff> {
+        let scene = TENANTS.iter().fold(Scene::new(device, "5ms"), |scene, name| scene.tenant(name, 100, "64MiB", ""));
+        let broker = PrivateBroker::start(scene.text(), &device.to_string())?;
+        let clients: Vec<Client> =
+            TENANTS.iter().map(|name| Client::connect(&broker.socket(), Some(name))).collect::<Result<_, _>>()?;
+        let works = clients.iter().map(|c| Work::new(c, super::dispatch::empty()?)).collect::<Result<Vec<_>>>()?;
+        let signals = clients.iter().map(|c| c.signal(0)).collect::<Result<Vec<_>, _>>()?;
+
+        let (mut seen, mut floor) = (histogram()?, histogram()?);
+        let mut echo = TwoWakes::start()?;
+        for _ in 0..args.rounds {
+            for k in 0..BATCH as usize {
+                let (work, done) = (&works[k % 2], &signals[k % 2]);
+                let begun = now_ns();
+                done.store(1)?;
+                work.send(done)?;
+                work.queue.wait(done, Deadline::NEVER)?;
+                seen.saturating_record((now_ns() - begun).max(1));
+            }
+            // The worker's part is played where workers run, the broker's where the broker does.
+            stage::on_device(device, || {
+                for _ in 0..BATCH {
+                    floor.saturating_record(echo.round_trip()?.max(1));
+                }
+                Ok(())
+            })?;
+        }
+        echo.stop();
+        let status = broker.status()?;
+        let waits: Vec<Distribution> = status.tenants.iter().map(|t| t.lease_wait).collect();
+        let wait = latency(waits.into_iter().max_by_key(|w| w.p50_ns).context("two tenants")?);
+        let cost = status.switches_between_tenants;
+        Ok(HandOff {
+            wait,
+            floor: Latency::of(&floor),
+            seen: Latency::of(&seen),
+            start: latency(cost.start),
+            total: latency(cost.total),
+        })
+    }
+
+    fn rows(&self) -> [(&'static str, Latency); 4] {
+        [
+            ("hand-off: work seen to first instruction", self.wait),
+            ("floor: two bare wake-ups", self.floor),
+            ("seen by the tenant: sent to completion", self.seen),
+            ("  granted to first instruction", self.start),
+        ]
+    }
+}
+
+pub(super) fn latency(d: Distribution) -> Latency {
     Latency { count: d.count, p50: d.p50_ns, p90: 0, p99: d.p99_ns, p999: d.p999_ns, max: d.max_ns }
 }

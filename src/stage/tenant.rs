@@ -31,6 +31,10 @@ pub fn run(args: &TenantArgs) -> Result<ExitCode> {
         Part::Saturate { wave_instructions, in_flight } => {
             saturate(&client, &Load::spin(&client, wave_instructions, in_flight)?, in_flight)?;
         }
+        Part::Resident { waves, wave_instructions, vram_mib } => {
+            let _kept = filled(&client, vram_mib)?;
+            saturate(&client, &Load::resident(&client, waves, wave_instructions)?, 2)?;
+        }
         Part::Stream { kib, in_flight } => saturate(&client, &Load::stream(&client, kib, in_flight)?, in_flight)?,
         Part::Interactive { period_ns } => interactive(&client, period_ns)?,
         Part::Probe { period_ns, wave_instructions } => probe(&client, period_ns, wave_instructions)?,
@@ -81,6 +85,18 @@ impl Load {
         Ok(Load { work, wrong: Box::new(wrong) })
     }
 
+    /// The same in many waves.
+    fn resident(client: &Client, waves: u32, wave_instructions: u64) -> Result<Load> {
+        let seed = u64::from(std::process::id());
+        let iterations = kernels::spin::iterations_for(wave_instructions / u64::from(waves));
+        let work = Work::new(client, kernels::spin::case(waves, iterations, seed))?;
+        let wrong = move |work: &Work, done| {
+            let total = u32::try_from(u64::from(iterations) * done).context("more work than the oracle can check")?;
+            Ok(kernels::spin::case(waves, total, seed).check(&work.results()?).err().map(|e| e.to_string()))
+        };
+        Ok(Load { work, wrong: Box::new(wrong) })
+    }
+
     /// Memory: sums of two arrays. Every dispatch leaves the same, so the last one is verified.
     fn stream(client: &Client, kib: u64, in_flight: usize) -> Result<Load> {
         /// Bytes that a work-item reads and writes.
@@ -97,6 +113,16 @@ impl Load {
         };
         Ok(Load { work, wrong: Box::new(wrong) })
     }
+}
+
+/// Returns device memory that has been written to, all of it.
+fn filled(client: &Client, mib: u64) -> Result<client::Buffer> {
+    const CHUNK: usize = 1 << 20;
+    let buffer = client.vram(mib << 20)?;
+    for k in 0..mib as usize {
+        buffer.write(k * CHUNK, &[k as u8; CHUNK])?;
+    }
+    Ok(buffer)
 }
 
 /// Returns the size of a ring that has room for so many kernels.

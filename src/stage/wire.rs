@@ -12,6 +12,15 @@ pub enum Part {
         /// Kernels in flight.
         in_flight: usize,
     },
+    /// Keeps two long kernels in flight that fill the device with waves, and some memory.
+    Resident {
+        /// Waves of a kernel: what a suspend has to save.
+        waves: u32,
+        /// Wave-instructions of one kernel.
+        wave_instructions: u64,
+        /// Device memory that it has besides, and has written to, in MiB.
+        vram_mib: u64,
+    },
     /// Keeps some kernels in flight that do little but read and write memory.
     Stream {
         /// Bytes that one kernel reads and writes, in KiB.
@@ -48,6 +57,9 @@ impl std::fmt::Display for Part {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Part::Saturate { wave_instructions, in_flight } => write!(f, "saturate:{wave_instructions}:{in_flight}"),
+            Part::Resident { waves, wave_instructions, vram_mib } => {
+                write!(f, "resident:{waves}:{wave_instructions}:{vram_mib}")
+            }
             Part::Stream { kib, in_flight } => write!(f, "stream:{kib}:{in_flight}"),
             Part::Interactive { period_ns } => write!(f, "interactive:{period_ns}"),
             Part::Probe { period_ns, wave_instructions } => write!(f, "probe:{period_ns}:{wave_instructions}"),
@@ -62,8 +74,8 @@ impl std::str::FromStr for Part {
 
     fn from_str(text: &str) -> Result<Part, String> {
         let bad = || {
-            let parts = "saturate:INSTRUCTIONS:IN-FLIGHT, stream:KIB:IN-FLIGHT, interactive:NANOSECONDS, \
-                         probe:NANOSECONDS:INSTRUCTIONS, greedy, idle";
+            let parts = "saturate:INSTRUCTIONS:IN-FLIGHT, resident:WAVES:INSTRUCTIONS:MIB, stream:KIB:IN-FLIGHT, \
+                         interactive:NANOSECONDS, probe:NANOSECONDS:INSTRUCTIONS, greedy, idle";
             format!("{text:?} is no part: {parts}")
         };
         let mut words = text.split(':');
@@ -73,6 +85,11 @@ impl std::str::FromStr for Part {
             Some("saturate") => Part::Saturate {
                 wave_instructions: number()?,
                 in_flight: usize::try_from(number()?).map_err(|_| bad())?,
+            },
+            Some("resident") => Part::Resident {
+                waves: u32::try_from(number()?).map_err(|_| bad())?,
+                wave_instructions: number()?,
+                vram_mib: number()?,
             },
             Some("stream") => {
                 Part::Stream { kib: number()?, in_flight: usize::try_from(number()?).map_err(|_| bad())? }
@@ -188,6 +205,7 @@ mod tests {
             Part::INTERACTIVE,
             Part::Greedy,
             Part::Idle,
+            Part::Resident { waves: 1, wave_instructions: 2, vram_mib: 3 },
             Part::Stream { kib: 1, in_flight: 2 },
             Part::Probe { period_ns: 3, wave_instructions: 4 },
         ] {

@@ -9,6 +9,7 @@
 //! | [`tidy`] | the laws of the rooms that the compiler cannot check |
 //! | [`kernels`] | the committed code objects and their sources |
 //! | [`soak`] | searches that go on for hours |
+//! | [`bench_ab`] | this tree's speed against another revision's |
 //! | [`isa`] | our disassembler against LLVM's |
 //! | [`hsa`] | our HSA declarations against AMD's headers |
 //! | [`rocr`] | programs on AMD's runtime on the software GPU |
@@ -18,6 +19,7 @@
 
 #![forbid(unsafe_code)]
 
+mod bench_ab;
 mod ci;
 mod coverage;
 mod hsa;
@@ -46,6 +48,8 @@ cargo xtask COMMAND
   rocr [--install]              run programs on AMD's runtime on the software GPU
   coverage [--check]            write docs/isa-coverage.md from the instruction table; --check only compares
   soak MINUTES                  search for counter-examples to the scheduler's bounds, and commit-ready results in sim/SOAK.md
+  bench-ab BASE [PROBE...] [--rounds N] [--keep]
+                                build BASE and this tree, and compare their speed in turns; --keep: figures to docs/bench
   interop [--install]           rocminfo and the HIP programs of tests/hip as tenants of the built broker
   install --prefix DIR          build, and put wavegate and its library below DIR
   help                          this text
@@ -93,6 +97,7 @@ fn run(arguments: &[&str]) -> Result<()> {
             coverage::write(check)
         }
         ["soak", minutes] => soak::run(minutes),
+        ["bench-ab", ref words @ ..] => bench_ab::run(&bench_ab::Wanted::parse(words)?),
         ["interop", ref flags @ ..] => {
             let [install] = flagged(flags, ["--install"])?;
             tools::require(tools::INTEROP, install)?;
