@@ -36,12 +36,20 @@ struct Outcome {
 pub(super) fn run(args: &IdleArgs) -> Result<()> {
     let device = &stage::apart(args.common.device)?;
     let limits = format!("sessions = {0}\nqueues = {0}", args.sessions);
-    let scene = Scene::new(device, "5ms").tenant("idle", 100, "64MiB", &limits);
+    let scene = Scene::new(device, "5ms").sessions(args.sessions.max(8)).tenant("idle", 100, "64MiB", &limits);
     let broker = PrivateBroker::start(scene.text(), &device.to_string())?;
-    let mut actors =
-        (0..args.sessions).map(|_| Actor::start(&broker, "idle", Part::Idle)).collect::<Result<Vec<_>>>()?;
-    for actor in &mut actors {
-        actor.wait_ready()?;
+    // A few at a time: as many programs at once as will ever be here would wait for each other longer than the broker waits for their first word.
+    const AT_ONCE: usize = 16;
+    let mut actors: Vec<Actor> = Vec::new();
+    while actors.len() < args.sessions as usize {
+        let begun = actors.len();
+        for _ in begun..args.sessions as usize {
+            actors.push(Actor::start(&broker, "idle", Part::Idle)?);
+            if actors.len() - begun == AT_ONCE {
+                break;
+            }
+        }
+        actors[begun..].iter_mut().try_for_each(Actor::wait_ready)?;
     }
     let workers = broker.workers();
     let ticks = || -> Result<(u64, u64)> {

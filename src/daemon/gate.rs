@@ -77,6 +77,11 @@ impl Gate {
         }
     }
 
+    /// Whether the worker still has this lease, running or parked.
+    pub(super) fn is_held(&self, generation: LeaseGeneration) -> bool {
+        self.word().holds(generation)
+    }
+
     /// Reads what the gate says: the word first, then the rest.
     pub(super) fn view(&self) -> GateView {
         let word = self.word();

@@ -14,7 +14,7 @@ use sys::memfd::{MemFd, MemoryError};
 use super::gate::Grant;
 use super::launch::{LaunchError, Place};
 use super::session::{Deaf, Session, Worker, part};
-use super::{Daemon, Watched};
+use super::{Daemon, LOOK, Watched};
 use crate::clock;
 
 impl Daemon {
@@ -54,6 +54,7 @@ impl Daemon {
             }
             Action::RequestPreempt { session, generation } => {
                 let (view, taken) = self.worker(session)?.gate.take(now, generation, Level::Suspend);
+                self.asked = (!taken).then(|| (session, generation, now.after(LOOK)));
                 return Some(Input::TakeOutcome { session, generation, taken, view });
             }
             Action::LookAtGate { session } => {

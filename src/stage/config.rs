@@ -15,6 +15,13 @@ impl Scene {
         Scene { text, uid: rustix::process::getuid().as_raw() }
     }
 
+    /// Allows so many sessions at a time. Say so before the first tenant: what follows one belongs to it.
+    #[must_use]
+    pub fn sessions(mut self, most: u32) -> Scene {
+        let _ = writeln!(self.text, "sessions_max = {most}");
+        self
+    }
+
     /// Adds a tenant; `rest` are further lines of its table.
     #[must_use]
     pub fn tenant(mut self, name: &str, weight: u32, vram: &str, rest: &str) -> Scene {
