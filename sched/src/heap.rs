@@ -55,14 +55,46 @@ impl Heap {
         self.0.reserve(members.saturating_sub(self.0.len()));
     }
 
-    #[cfg(test)]
-    pub(crate) fn capacity(&self) -> usize {
-        self.0.capacity()
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     /// Returns the smallest key and its slot.
     pub(crate) fn peek(&self) -> Option<(i128, u32)> {
         self.0.first().map(|&entry| (entry >> SLOT_BITS, slot_of(entry)))
+    }
+
+    /// Returns the slot with the smallest key.
+    pub(crate) fn first(&self) -> Option<u32> {
+        self.0.first().map(|&entry| slot_of(entry))
+    }
+
+    /// Returns the slot with the smallest key, if that is at most `key`.
+    pub(crate) fn first_up_to(&self, key: i128) -> Option<u32> {
+        let entry = *self.0.first()?;
+        (entry <= pack(key, u32::MAX)).then_some(slot_of(entry))
+    }
+
+    /// Returns the slot with the smallest key in either.
+    pub(crate) fn first_of(a: &Heap, b: &Heap) -> Option<u32> {
+        match (a.0.first(), b.0.first()) {
+            (Some(&a), Some(&b)) => Some(slot_of(a.min(b))),
+            (one, other) => one.or(other).map(|&entry| slot_of(entry)),
+        }
+    }
+
+    /// Removes the slot with the smallest key, which there is.
+    pub(crate) fn pop(&mut self, positions: &mut Positions) {
+        // PANIC: the caller has seen the first entry.
+        let last = self.0.pop().expect("a heap with a first entry is not empty");
+        let first = match self.0.first() {
+            Some(&first) => {
+                self.sift_down(0, last, positions);
+                first
+            }
+            None => last,
+        };
+        positions.0[slot_of(first) as usize] = NOWHERE;
     }
 
     /// Adds `slot`, which no heap over `positions` holds.
@@ -186,7 +218,10 @@ mod tests {
             }
             while let Some(least) = set.pop_first() {
                 prop_assert_eq!(heap.peek(), Some(least));
-                heap.remove(least.1, &mut positions);
+                prop_assert_eq!((heap.first(), heap.first_up_to(least.0)), (Some(least.1), Some(least.1)));
+                prop_assert_eq!(heap.first_up_to(least.0 - 1), None);
+                heap.pop(&mut positions);
+                prop_assert!(!positions.contains(least.1));
             }
             prop_assert_eq!(heap.peek(), None);
         }

@@ -85,11 +85,11 @@ pub enum Class {
     /// Whole slices.
     #[default]
     Throughput,
-    /// Short turns, soon. Changes when the node is served and never how much: its deadlines are early because its slices
-    /// are short, and while its turns last at most half a [`Config::slice`] and take less than a tenth of the device, it
-    /// may preempt a holder when it wakes. It has to show that its turns are short first: a newcomer waits some 100 turns.
+    /// Short turns, soon. Changes when the node is served and never how much: while its turns take less than a tenth of the device
+    /// it goes ahead of everybody who is not of this class, and may preempt a holder when it wakes. What it takes beyond that it
+    /// has to earn back before it goes ahead again; meanwhile its deadlines are early only because its slices are short.
     Latency {
-        /// The slice it is content with; longer ones than [`Config::slice`] are cut to that.
+        /// The slice it is content with, at most half a [`Config::slice`] to go ahead; longer ones than that slice are cut to it.
         request: Nanos,
     },
 }

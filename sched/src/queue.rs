@@ -11,6 +11,13 @@
 //!
 //! Ties go to the lower slot. O(log n), no allocation.
 //!
+//! Nobody learns a request longer than L, so a deadline never comes after `v + L / w`: who is critical has missed a deadline. Members
+//! are therefore looked at for the guard only from when their deadline passes, which in a crowd that keeps its word is never, and
+//! a decision there moves one member out of one heap and one into it.
+//!
+//! A member that is alone is chosen without being ordered. Its keys are computed when a second one comes
+//! ([`Queue::alone`]).
+//!
 //! Where turns go [round](Queue::set_round) the keys are places in the round, nobody is ever early or late, and the smallest key
 //! is chosen.
 //!
@@ -42,24 +49,44 @@ pub(crate) enum Rule {
 /// By what a member is ordered, in ticks.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Keys {
-    /// Eligible from here on.
+    /// Eligible from here on: where it stands.
     pub(crate) eligible: Ticks,
+    /// Not after it becomes critical.
     pub(crate) deadline: Ticks,
+    /// How far behind its position it is critical; twice as far, and it must be served.
+    pub(crate) guard: u64,
+}
+
+impl Keys {
     /// Critical from here on.
-    pub(crate) critical: Ticks,
+    fn critical(&self) -> Ticks {
+        self.eligible + Ticks::from(self.guard)
+    }
+
     /// By when to be served once critical.
-    pub(crate) last: Ticks,
-    /// Whether the deadline is now, because the node is of the latency class and has warp left.
-    pub(crate) warped: bool,
+    fn last(&self) -> Ticks {
+        self.eligible + 2 * Ticks::from(self.guard)
+    }
+}
+
+/// In which heaps a member is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Place {
+    /// Not eligible.
+    #[default]
+    Waiting,
+    /// Eligible, its deadline to come.
+    Timely,
+    /// Eligible, past its deadline, and not critical.
+    Overdue,
+    /// Past its deadline, and critical.
+    Critical,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Seat {
     keys: Keys,
-    /// Eligible, not waiting.
-    promoted: bool,
-    /// Critical, not only eligible.
-    due: bool,
+    place: Place,
 }
 
 /// The keys of every slot and its places in the heaps of the one queue it is in.
@@ -67,7 +94,7 @@ struct Seat {
 pub(crate) struct Seats {
     seats: Vec<Seat>,
     order: Positions,
-    critical: Positions,
+    guard: Positions,
 }
 
 impl Seats {
@@ -75,15 +102,21 @@ impl Seats {
     pub(crate) fn grow(&mut self) {
         self.seats.push(Seat::default());
         self.order.grow();
-        self.critical.grow();
+        self.guard.grow();
     }
 
     pub(crate) fn deadline(&self, slot: u32) -> Ticks {
-        self.seats[slot as usize].keys.deadline
+        self.of(slot).keys.deadline
     }
 
+    /// Returns whether a member goes ahead of everybody's deadline.
     pub(crate) fn is_warped(&self, slot: u32) -> bool {
-        self.seats[slot as usize].keys.warped
+        let Keys { eligible, deadline, .. } = self.of(slot).keys;
+        deadline < eligible
+    }
+
+    fn of(&self, slot: u32) -> &Seat {
+        &self.seats[slot as usize]
     }
 }
 
@@ -101,14 +134,18 @@ pub(crate) struct Queue {
     pub(crate) joined_weight: u64,
     /// Turns go round: all members wait, by place.
     round: bool,
+    /// The member that is alone, if one is.
+    lone: u32,
     /// Members that are not eligible, by where they become so.
     waiting: Heap,
-    /// Eligible members by deadline.
-    eligible: Heap,
-    /// Eligible members that are not critical, by where they become so.
+    /// Eligible members by deadline, which is to come.
+    timely: Heap,
+    /// Eligible members by deadline, which has passed.
+    overdue: Heap,
+    /// Those of them that are not critical, by where they become so.
     uncritical: Heap,
-    /// Critical members by when they are to be served at last.
-    due: Heap,
+    /// Those of them that are, by when they are to be served at last.
+    critical: Heap,
 }
 
 impl Queue {
@@ -119,57 +156,75 @@ impl Queue {
 
     /// Makes room for everybody who joined, so that nothing is allocated while they come and go.
     pub(crate) fn reserve(&mut self) {
-        for heap in [&mut self.waiting, &mut self.eligible, &mut self.uncritical, &mut self.due] {
+        let heaps = [&mut self.waiting, &mut self.timely, &mut self.overdue, &mut self.uncritical, &mut self.critical];
+        for heap in heaps {
             heap.reserve(self.joined as usize);
         }
     }
 
-    #[cfg(test)]
-    pub(crate) fn capacities(&self) -> [usize; 4] {
-        [&self.waiting, &self.eligible, &self.uncritical, &self.due].map(Heap::capacity)
-    }
-
-    /// Seats a member; `mean` already counts it.
+    /// Seats a member; `mean` already counts it. If there was one that was alone, it is to be rekeyed before.
     pub(crate) fn enter(&mut self, slot: u32, keys: Keys, seats: &mut Seats) {
-        seats.seats[slot as usize] = Seat { keys, promoted: false, due: false };
-        self.waiting.push(keys.eligible, slot, &mut seats.order);
+        if self.mean.members() == 1 {
+            self.lone = slot;
+        }
+        self.seat(slot, keys, Place::Waiting, seats);
     }
 
-    /// Unseats a member.
+    /// Unseats a member; `mean` no longer counts it.
     pub(crate) fn exit(&mut self, slot: u32, seats: &mut Seats) {
-        if seats.seats[slot as usize].promoted {
-            self.eligible.remove(slot, &mut seats.order);
-            self.guard_of(slot, seats).remove(slot, &mut seats.critical);
-        } else {
-            self.waiting.remove(slot, &mut seats.order);
+        self.unseat(slot, seats);
+        if self.mean.members() == 1 {
+            let left = [&self.waiting, &self.timely, &self.overdue].into_iter().find_map(Heap::first);
+            // PANIC: one member is left, and everybody is in one of the three.
+            self.lone = left.expect("a member is in one of the heaps");
         }
     }
 
-    /// Returns the one of the two heaps of the guard that holds an eligible member.
-    fn guard_of(&mut self, slot: u32, seats: &Seats) -> &mut Heap {
-        if seats.seats[slot as usize].due { &mut self.due } else { &mut self.uncritical }
+    /// Returns the member that has no other beside it, about whom the heaps are not told anything.
+    pub(crate) fn alone(&self) -> Option<u32> {
+        (self.mean.members() == 1).then_some(self.lone)
     }
 
     /// Tells the heaps where a member stands now.
     pub(crate) fn rekey(&mut self, slot: u32, keys: Keys, seats: &mut Seats) {
-        let promoted = !self.round && keys.eligible <= self.mean.ticks();
+        let now = self.mean.ticks();
+        let from = seats.of(slot).place;
+        let to = if self.round || keys.eligible > now {
+            Place::Waiting
+        } else if keys.deadline > now {
+            Place::Timely
+        } else if from == Place::Critical {
+            Place::Critical
+        } else {
+            Place::Overdue
+        };
+        if from != to {
+            self.unseat(slot, seats);
+            self.seat(slot, keys, to, seats);
+            return;
+        }
         seats.seats[slot as usize].keys = keys;
-        let seat = seats.seats[slot as usize];
-        match (seat.promoted, promoted) {
-            (true, true) => {
-                self.eligible.update(slot, keys.deadline, &mut seats.order);
-                let key = if seat.due { keys.last } else { keys.critical };
-                self.guard_of(slot, seats).update(slot, key, &mut seats.critical);
+        match from {
+            Place::Waiting => self.waiting.update(slot, keys.eligible, &mut seats.order),
+            Place::Timely => self.timely.update(slot, keys.deadline, &mut seats.order),
+            Place::Overdue => {
+                self.overdue.update(slot, keys.deadline, &mut seats.order);
+                self.uncritical.update(slot, keys.critical(), &mut seats.guard);
             }
-            (false, false) => self.waiting.update(slot, keys.eligible, &mut seats.order),
-            _ => self.reseat(slot, promoted, seats),
+            Place::Critical => {
+                self.overdue.update(slot, keys.deadline, &mut seats.order);
+                self.critical.update(slot, keys.last(), &mut seats.guard);
+            }
         }
     }
 
     /// Returns the member to serve next, or `None` if there are none.
     pub(crate) fn choose(&mut self, rule: Rule, seats: &mut Seats) -> Option<u32> {
+        if self.mean.members() == 1 {
+            return Some(self.lone);
+        }
         if self.round {
-            return self.waiting.peek().map(|(_, slot)| slot);
+            return self.waiting.first();
         }
         let chosen = match rule {
             Rule::Guarded => self.guarded(seats),
@@ -186,84 +241,122 @@ impl Queue {
 
     /// Follows the two rules of the module.
     fn guarded(&mut self, seats: &mut Seats) -> Option<u32> {
-        let earliest = self.earliest_deadline(seats)?;
+        let earliest = self.earliest_deadline(seats);
+        if self.overdue.is_empty() {
+            return earliest;
+        }
         self.sort_out_critical(seats);
-        Some(self.due.peek().map_or(earliest, |(_, slot)| slot))
+        self.critical.first().or(earliest)
     }
 
     /// Sorts out who is critical, as far as that decides who is first.
     fn sort_out_critical(&mut self, seats: &mut Seats) {
         let now = self.mean.ticks();
-        while let Some((critical, slot)) = self.uncritical.peek()
-            && critical <= now
-        {
-            self.uncritical.remove(slot, &mut seats.critical);
-            let seat = &mut seats.seats[slot as usize];
-            seat.due = true;
-            self.due.push(seat.keys.last, slot, &mut seats.critical);
+        while let Some(slot) = self.uncritical.first_up_to(now) {
+            self.uncritical.pop(&mut seats.guard);
+            self.critical.push(seats.of(slot).keys.last(), slot, &mut seats.guard);
+            seats.seats[slot as usize].place = Place::Critical;
         }
-        while let Some((_, slot)) = self.due.peek()
-            && seats.seats[slot as usize].keys.critical > now
+        while let Some(slot) = self.critical.first()
+            && seats.of(slot).keys.critical() > now
         {
-            self.due.remove(slot, &mut seats.critical);
-            let seat = &mut seats.seats[slot as usize];
-            seat.due = false;
-            self.uncritical.push(seat.keys.critical, slot, &mut seats.critical);
+            self.critical.pop(&mut seats.guard);
+            self.uncritical.push(seats.of(slot).keys.critical(), slot, &mut seats.guard);
+            seats.seats[slot as usize].place = Place::Overdue;
         }
     }
 
     /// Returns the eligible member with the earliest deadline.
-    pub(crate) fn earliest_deadline(&mut self, seats: &mut Seats) -> Option<u32> {
+    fn earliest_deadline(&mut self, seats: &mut Seats) -> Option<u32> {
         self.promote(seats);
-        self.eligible.peek().map(|(_, slot)| slot)
+        // One that is overdue comes first, unless virtual time has stepped back since.
+        Heap::first_of(&self.timely, &self.overdue)
     }
 
-    /// Sorts out who is eligible, as far as that decides who is first.
+    /// Sorts out who is eligible and who overdue, as far as that decides who is first.
     fn promote(&mut self, seats: &mut Seats) {
         let now = self.mean.ticks();
-        while let Some((eligible, slot)) = self.waiting.peek()
-            && eligible <= now
-        {
-            self.reseat(slot, true, seats);
+        while let Some(slot) = self.waiting.first_up_to(now) {
+            self.waiting.pop(&mut seats.order);
+            let keys = seats.of(slot).keys;
+            if keys.deadline > now {
+                seats.seats[slot as usize].place = Place::Timely;
+                self.timely.push(keys.deadline, slot, &mut seats.order);
+            } else {
+                self.seat(slot, keys, Place::Overdue, seats);
+            }
         }
-        // Virtual time steps back when somebody in debt leaves, or somebody with credit comes.
-        for heap in [|queue: &Queue| queue.eligible.peek(), |queue: &Queue| queue.due.peek()] {
-            while let Some((_, slot)) = heap(self)
-                && seats.seats[slot as usize].keys.eligible > now
+        while let Some(slot) = self.timely.first() {
+            let keys = seats.of(slot).keys;
+            // Virtual time steps back when somebody in debt leaves, or somebody with credit comes.
+            let place = match (keys.eligible <= now, keys.deadline <= now) {
+                (true, false) => break,
+                (true, true) => Place::Overdue,
+                (false, _) => Place::Waiting,
+            };
+            self.move_to(slot, place, seats);
+        }
+        if self.overdue.is_empty() {
+            return;
+        }
+        for heap in [|queue: &Queue| queue.overdue.first(), |queue: &Queue| queue.critical.first()] {
+            while let Some(slot) = heap(self)
+                && seats.of(slot).keys.eligible > now
             {
-                self.reseat(slot, false, seats);
+                self.move_to(slot, Place::Waiting, seats);
             }
         }
     }
 
-    fn reseat(&mut self, slot: u32, promoted: bool, seats: &mut Seats) {
-        let keys = seats.seats[slot as usize].keys;
-        if promoted {
-            self.waiting.remove(slot, &mut seats.order);
-            self.eligible.push(keys.deadline, slot, &mut seats.order);
-            self.uncritical.push(keys.critical, slot, &mut seats.critical);
-        } else {
-            self.eligible.remove(slot, &mut seats.order);
-            self.guard_of(slot, seats).remove(slot, &mut seats.critical);
-            self.waiting.push(keys.eligible, slot, &mut seats.order);
+    fn move_to(&mut self, slot: u32, place: Place, seats: &mut Seats) {
+        self.unseat(slot, seats);
+        self.seat(slot, seats.of(slot).keys, place, seats);
+    }
+
+    /// Puts a member that is in no heap into those of `place`.
+    fn seat(&mut self, slot: u32, keys: Keys, place: Place, seats: &mut Seats) {
+        seats.seats[slot as usize] = Seat { keys, place };
+        match place {
+            Place::Waiting => self.waiting.push(keys.eligible, slot, &mut seats.order),
+            Place::Timely => self.timely.push(keys.deadline, slot, &mut seats.order),
+            Place::Overdue => {
+                self.overdue.push(keys.deadline, slot, &mut seats.order);
+                self.uncritical.push(keys.critical(), slot, &mut seats.guard);
+            }
+            Place::Critical => {
+                self.overdue.push(keys.deadline, slot, &mut seats.order);
+                self.critical.push(keys.last(), slot, &mut seats.guard);
+            }
         }
-        let seat = &mut seats.seats[slot as usize];
-        (seat.promoted, seat.due) = (promoted, false);
+    }
+
+    /// Takes a member out of the heaps it is in.
+    fn unseat(&mut self, slot: u32, seats: &mut Seats) {
+        match seats.of(slot).place {
+            Place::Waiting => self.waiting.remove(slot, &mut seats.order),
+            Place::Timely => self.timely.remove(slot, &mut seats.order),
+            Place::Overdue => {
+                self.overdue.remove(slot, &mut seats.order);
+                self.uncritical.remove(slot, &mut seats.guard);
+            }
+            Place::Critical => {
+                self.overdue.remove(slot, &mut seats.order);
+                self.critical.remove(slot, &mut seats.guard);
+            }
+        }
     }
 
     #[cfg(test)]
     fn urgent(&mut self, seats: &mut Seats) -> Option<u32> {
         let earliest = self.earliest_deadline(seats)?;
         self.sort_out_critical(seats);
-        let critical = |slot: u32| (seats.seats[slot as usize].keys.critical, slot);
-        Some(self.due.slots().map(critical).min().map_or(earliest, |(_, slot)| slot))
+        let critical = |slot: u32| (seats.of(slot).keys.critical(), slot);
+        Some(self.critical.slots().map(critical).min().map_or(earliest, |(_, slot)| slot))
     }
 
     #[cfg(test)]
     fn smallest_position(&self, seats: &Seats) -> Option<u32> {
-        self.waiting
-            .slots()
-            .chain(self.eligible.slots())
-            .min_by_key(|&slot| (seats.seats[slot as usize].keys.eligible, slot))
+        let members = self.waiting.slots().chain(self.timely.slots()).chain(self.overdue.slots());
+        members.min_by_key(|&slot| (seats.of(slot).keys.eligible, slot))
     }
 }

@@ -29,19 +29,20 @@ impl Request {
 
     /// Returns the request length in ns.
     pub(crate) fn length(self, slice_ns: u64, occupancy_max_ns: u64) -> u64 {
-        self.learned_ns.clamp(slice_ns, occupancy_max_ns)
+        self.learned_ns.max(slice_ns).min(occupancy_max_ns)
     }
 }
 
 /// How much service a latency node may receive ahead of its turn.
 ///
-/// Earned at a tenth of the device time that passes, up to half a slice, and spent on all service the node receives. While
-/// it covers the turn the node is expected to take, the node's deadline is now. So a node that takes short turns and less
-/// than a tenth of the device is served as soon as it wakes, and one that takes more waits like everybody else. What it
-/// is charged does not change, so neither does its share.
+/// Earned at a tenth of the device time that passes, up to half a slice, and spent on all service the node receives, also when that is
+/// more than there was: a debt is earned back first. While there is enough for the turn that the node asks for, it goes ahead of
+/// everybody's deadline. So a node that takes short turns and less than a tenth of the device is served as soon as it
+/// wakes; one that takes more, or whose turns are longer than it said, waits like everybody else until what it took is a tenth
+/// again. What it is charged does not change, so neither does its share.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Warp {
-    budget_ns: u64,
+    budget_ns: i64,
     /// The service of the parent up to which the budget was earned.
     seen_ns: u64,
 }
@@ -56,11 +57,12 @@ impl Warp {
     pub(crate) fn covers(&mut self, turn_ns: u64, service_ns: u64, slice_ns: u64) -> bool {
         let earned = (service_ns - self.seen_ns) / WARP_PART;
         self.seen_ns += earned * WARP_PART;
-        self.budget_ns = (self.budget_ns + earned).min(slice_ns / 2);
-        self.budget_ns >= turn_ns
+        // A tenth of 64 bits fits in 63, and so does half of them.
+        self.budget_ns = self.budget_ns.saturating_add(earned as i64).min((slice_ns / 2) as i64);
+        self.budget_ns >= i64::try_from(turn_ns).unwrap_or(i64::MAX)
     }
 
     pub(crate) fn spend(&mut self, service_ns: u64) {
-        self.budget_ns = self.budget_ns.saturating_sub(service_ns);
+        self.budget_ns = self.budget_ns.saturating_sub_unsigned(service_ns);
     }
 }

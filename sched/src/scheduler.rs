@@ -264,7 +264,7 @@ impl Scheduler {
     /// [`pick`](Scheduler::pick). Also `None` if nobody holds the lease.
     pub fn renew(&mut self, now: Instant) -> Option<Grant> {
         let lease = self.lease?;
-        if lease.path().iter().any(|&slot| self.nodes[slot as usize].is_at_cap()) {
+        if lease.path().iter().any(|&slot| self.nodes[slot as usize].at_cap_until().is_some()) {
             return None;
         }
         self.release_throttled(now);
@@ -275,7 +275,8 @@ impl Scheduler {
             return None;
         }
         for &slot in lease.path() {
-            self.observe(slot, lease.occupied_ns);
+            let node = &mut self.nodes[slot as usize];
+            node.request = node.request.after(lease.occupied_ns);
         }
         self.lease = Some(next);
         Some(self.grant(&next))
@@ -362,7 +363,7 @@ impl Scheduler {
     /// siblings it competed with, negative if it received more. For one that sleeps: what it would be owed if it woke now.
     pub fn lag(&self, node: NodeId) -> Result<i64, NodeError> {
         let node = &self.nodes[self.below_root(node)? as usize];
-        let mean = &self.queue_of(node.parent).mean;
+        let mean = &self.queues[node.home as usize].mean;
         let owed = if node.flags.active {
             let (numerator, denominator) = mean.lag(&node.position, node.weight());
             numerator.div_euclid(denominator)
@@ -404,7 +405,7 @@ impl Scheduler {
     }
 
     fn is_contended(&self, lease: &Lease) -> bool {
-        lease.path().iter().any(|&slot| self.queue_of(self.nodes[slot as usize].parent).mean.members() > 1)
+        lease.path().iter().any(|&slot| self.queue_of(slot).mean.members() > 1)
     }
 
     /// Decides whether the node that just became active may take the device away from the holder.
@@ -430,7 +431,7 @@ impl Scheduler {
         if self.nodes[holder as usize].position.ticks >= self.seats.deadline(holder) {
             self.rekey(holder);
         }
-        let queue = &mut self.queues[tree::queue_index_of_parent(&self.nodes, waker)];
+        let queue = &mut self.queues[tree::home(&self.nodes, waker)];
         let next = queue.choose(self.rule, &mut self.seats) == Some(waker);
         if next && self.seats.deadline(waker) < self.seats.deadline(holder) {
             Wake::Preempt { holder: self.name(lease.session()) }
@@ -458,12 +459,6 @@ impl Scheduler {
     /// Returns what an active node is owed as an exact fraction of ns.
     pub(crate) fn exact_lag(&self, node: NodeId) -> (i128, i128) {
         let node = &self.nodes[self.below_root(node).unwrap() as usize];
-        self.queue_of(node.parent).mean.lag(&node.position, node.weight())
-    }
-
-    /// Returns the capacities of every allocation that a steady state might touch.
-    pub(crate) fn capacities(&self) -> Vec<usize> {
-        let fixed = [self.nodes.capacity(), self.queues.capacity(), self.throttled.capacity()];
-        fixed.into_iter().chain(self.queues.iter().flat_map(Queue::capacities)).collect()
+        self.queues[node.home as usize].mean.lag(&node.position, node.weight())
     }
 }

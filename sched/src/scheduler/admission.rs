@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use super::tree::{queue_index, queue_index_of_parent};
+use super::tree::home;
 use super::{ROOT, Scheduler};
 use crate::bucket::Bucket;
 use crate::error::{ConfigError, JoinError, LeaveError, NodeError, SetError};
@@ -48,10 +48,11 @@ impl Scheduler {
         let slot = self.seat(Node {
             generation: 0,
             parent: parent_slot,
+            home: queue,
             queue: None,
             params,
             claim,
-            flags: Flags { fresh: true, ..Flags::default() },
+            flags: Flags { fresh: true, capped: params.cap.is_some(), ..Flags::default() },
             position: Position::default(),
             credit: 0,
             request: Request::new(self.config.occupancy_max.0),
@@ -87,7 +88,7 @@ impl Scheduler {
             self.vacancy = self.vacancy.filter(|vacancy| vacancy.slot != slot);
             self.exit(slot);
         }
-        let queue = queue_index_of_parent(&self.nodes, slot);
+        let queue = home(&self.nodes, slot);
         self.nodes[slot as usize].parent = NOBODY;
         let queue = &mut self.queues[queue];
         queue.joined -= 1;
@@ -105,12 +106,12 @@ impl Scheduler {
         let parent = self.nodes[slot as usize].parent;
         self.check_guarantees(parent, Some(slot), &params).map_err(SetError::Refused)?;
         let claim = claim(self.config.policy, parent, &params);
-        let queue = &mut self.queues[queue_index(&self.nodes, parent)];
+        let queue = &mut self.queues[home(&self.nodes, slot)];
         let node = &mut self.nodes[slot as usize];
         queue.guaranteed -= u32::from(node.params.guarantee.is_some());
         queue.guaranteed += u32::from(params.guarantee.is_some());
         self.reweigh(slot, claim);
-        let queue = &mut self.queues[queue_index(&self.nodes, parent)];
+        let queue = &mut self.queues[home(&self.nodes, slot)];
         let node = &mut self.nodes[slot as usize];
         node.bucket = match (node.bucket, params.cap) {
             (_, None) => None,
@@ -124,6 +125,7 @@ impl Scheduler {
             // Warp is earned in the class.
             node.warp = Warp::new(queue.service_ns);
         }
+        node.flags.capped = params.cap.is_some();
         node.params = params;
         let held = node.flags.held;
         self.unthrottle(slot);
@@ -186,7 +188,7 @@ impl Scheduler {
             for &slot in members {
                 self.nodes[slot as usize].flags.fresh = true;
             }
-            let root = queue_index(&self.nodes, ROOT);
+            let root = self.root_queue();
             self.queues[root].set_round(false);
             active.iter().for_each(|&slot| self.enter(slot));
         }
@@ -195,13 +197,13 @@ impl Scheduler {
             self.reweigh(slot, claim);
             self.refresh(slot);
         }
-        let root = queue_index(&self.nodes, ROOT);
+        let root = self.root_queue();
         self.queues[root].set_round(self.config.policy == Policy::BestEffort);
     }
 
     /// Gives `slot` another weight. What it is owed stays, awake or asleep.
     fn reweigh(&mut self, slot: u32, to: u32) {
-        let queue = &mut self.queues[queue_index_of_parent(&self.nodes, slot)];
+        let queue = &mut self.queues[home(&self.nodes, slot)];
         let node = &mut self.nodes[slot as usize];
         let from = node.claim;
         queue.joined_weight = queue.joined_weight - u64::from(from) + u64::from(to);
@@ -229,6 +231,7 @@ impl Scheduler {
         let root = Node {
             generation: 0,
             parent: ROOT,
+            home: 0,
             queue: None,
             params: Params::default(),
             claim: Weight::DEFAULT.get(),
@@ -249,8 +252,9 @@ impl Scheduler {
         self.queues[queue as usize].set_round(self.config.policy == Policy::BestEffort);
     }
 
-    fn guard(&self, claim: u32) -> Ticks {
-        ticks(self.config.occupancy_max.0, claim)
+    fn guard(&self, claim: u32) -> u64 {
+        // The longest occupancy there may be is below 2^43 ns, so its ticks fit.
+        ticks(self.config.occupancy_max.0, claim) as u64
     }
 
     /// Puts `node` into a free slot, under a name that was not used before.

@@ -5,19 +5,15 @@
 
 use super::{Lease, ROOT, Scheduler};
 use crate::error::NodeError;
-use crate::node::{Node, NodeId};
+use crate::node::{FIRST, Node, NodeId};
 use crate::params::{Class, DEPTH_MAX, Policy};
 use crate::queue::{Keys, Queue};
+use crate::units::Instant;
 use crate::virt::{Position, ticks};
 
-/// Returns the index of the queue that `parent` has, as every parent does.
-pub(super) fn queue_index(nodes: &[Node], parent: u32) -> usize {
-    // PANIC: a node gets its queue before its first member, and keeps it until it leaves.
-    nodes[parent as usize].queue.expect("a parent has a queue") as usize
-}
-
-pub(super) fn queue_index_of_parent(nodes: &[Node], slot: u32) -> usize {
-    queue_index(nodes, nodes[slot as usize].parent)
+/// Returns the index of the queue that `slot` is or may be in, its parent's.
+pub(super) fn home(nodes: &[Node], slot: u32) -> usize {
+    nodes[slot as usize].home as usize
 }
 
 /// Whose turn it is.
@@ -54,8 +50,15 @@ impl Scheduler {
         if self.nodes[slot as usize].queue.is_some() { Err(NodeError::NotASession { node }) } else { Ok(slot) }
     }
 
-    pub(super) fn queue_of(&self, parent: u32) -> &Queue {
-        &self.queues[queue_index(&self.nodes, parent)]
+    /// Returns the queue that `slot` is or may be in.
+    pub(super) fn queue_of(&self, slot: u32) -> &Queue {
+        &self.queues[home(&self.nodes, slot)]
+    }
+
+    /// Returns the index of the queue of groups and tenants.
+    pub(super) fn root_queue(&self) -> usize {
+        // PANIC: the root gets its queue when it is planted, and never leaves.
+        self.nodes[ROOT as usize].queue.expect("the root has a queue") as usize
     }
 
     /// Returns the nodes from the root's member down to `slot`.
@@ -117,13 +120,16 @@ impl Scheduler {
     pub(super) fn end_lease(&mut self) {
         let Some(lease) = self.lease.take() else { return };
         self.go_round(lease.path[0]);
+        let mut capped = false;
         for &slot in lease.path() {
-            self.nodes[slot as usize].flags.held = false;
-            self.observe(slot, lease.occupied_ns);
+            let node = &mut self.nodes[slot as usize];
+            node.flags.held = false;
+            node.request = node.request.after(lease.occupied_ns);
+            capped |= node.flags.capped;
             self.rekey(slot);
         }
-        for &slot in lease.path() {
-            self.throttle_at_cap(slot);
+        if capped {
+            lease.path().iter().for_each(|&slot| self.throttle_at_cap(slot));
         }
     }
 
@@ -133,22 +139,20 @@ impl Scheduler {
         self.nodes[slot as usize].turn = self.turns;
     }
 
-    /// Learns from one occupancy of `slot`.
-    pub(super) fn observe(&mut self, slot: u32, occupied_ns: u64) {
-        let node = &mut self.nodes[slot as usize];
-        node.request = node.request.after(occupied_ns);
-    }
-
     /// Charges `slot` and its ancestors `span_ns`.
     pub(super) fn charge_up(&mut self, slot: u32, span_ns: u64) {
         let mut at = slot;
         while at != ROOT {
-            let queue = &mut self.queues[queue_index_of_parent(&self.nodes, at)];
+            let queue = &mut self.queues[home(&self.nodes, at)];
             let node = &mut self.nodes[at as usize];
             queue.service_ns += span_ns;
             node.service_ns += span_ns;
-            node.warp.spend(span_ns);
-            if let Some(bucket) = &mut node.bucket {
+            if node.params.class != Class::Throughput {
+                node.warp.spend(span_ns);
+            }
+            if node.flags.capped
+                && let Some(bucket) = &mut node.bucket
+            {
                 bucket.spend(span_ns, self.config.slice.0, self.booked);
             }
             if node.flags.active {
@@ -159,8 +163,10 @@ impl Scheduler {
             }
             let before = node.position.ticks;
             node.position.advance(span_ns, node.claim);
-            // What it is charged in its sleep it pays from its credit first.
-            node.credit = (node.credit - (node.position.ticks - before)).max(0);
+            if !node.flags.active {
+                // What it is charged in its sleep it pays from its credit first.
+                node.credit = (node.credit - (node.position.ticks - before)).max(0);
+            }
             let (parent, held) = (node.parent, node.flags.held);
             if !held {
                 self.rekey(at);
@@ -196,16 +202,16 @@ impl Scheduler {
         }
     }
 
-    /// Tells the heaps where `slot` stands, if they hold it.
+    /// Tells the heaps where `slot` stands, if they hold it and it is not alone there.
     pub(super) fn rekey(&mut self, slot: u32) {
-        if self.nodes[slot as usize].flags.active {
+        if self.nodes[slot as usize].flags.active && self.queue_of(slot).alone().is_none() {
             let keys = self.keys(slot);
-            self.queues[queue_index_of_parent(&self.nodes, slot)].rekey(slot, keys, &mut self.seats);
+            self.queues[home(&self.nodes, slot)].rekey(slot, keys, &mut self.seats);
         }
     }
 
     /// Lets nodes compete again that waited for their caps until `now`.
-    pub(super) fn release_throttled(&mut self, now: crate::Instant) {
+    pub(super) fn release_throttled(&mut self, now: Instant) {
         while let Some((until, slot)) = self.throttled.peek()
             && until <= i128::from(now.0)
         {
@@ -225,7 +231,7 @@ impl Scheduler {
 
     /// Takes `slot` out of the competition if it is at its cap.
     pub(super) fn throttle_at_cap(&mut self, slot: u32) {
-        let Some(until) = self.nodes[slot as usize].bucket.and_then(|bucket| bucket.in_debt_until()) else { return };
+        let Some(until) = self.nodes[slot as usize].at_cap_until() else { return };
         self.unthrottle(slot);
         self.throttled.push(i128::from(until.0), slot, &mut self.throttled_at);
         self.nodes[slot as usize].flags.throttled = true;
@@ -234,7 +240,7 @@ impl Scheduler {
 
     /// Charges a member of the root for time that was reserved for it and that it did not use. It is nobody's service.
     pub(super) fn pass_over(&mut self, slot: u32, span_ns: u64) {
-        let queue = &mut self.queues[queue_index(&self.nodes, ROOT)];
+        let queue = &mut self.queues[home(&self.nodes, slot)];
         let node = &mut self.nodes[slot as usize];
         if span_ns > 0 && node.flags.active {
             queue.mean.advance(span_ns);
@@ -245,19 +251,23 @@ impl Scheduler {
 
     pub(super) fn enter(&mut self, slot: u32) {
         self.go_round(slot);
-        let queue = &mut self.queues[queue_index_of_parent(&self.nodes, slot)];
+        let queue = &mut self.queues[home(&self.nodes, slot)];
         let node = &mut self.nodes[slot as usize];
         node.position = node.placement(queue.mean.reference());
         node.credit = 0;
         node.flags.fresh = false;
         node.flags.active = true;
+        let alone = queue.alone();
         queue.mean.enter(&node.position, node.weight());
+        if let Some(sibling) = alone {
+            self.rekey(sibling);
+        }
         let keys = self.keys(slot);
-        self.queues[queue_index_of_parent(&self.nodes, slot)].enter(slot, keys, &mut self.seats);
+        self.queues[home(&self.nodes, slot)].enter(slot, keys, &mut self.seats);
     }
 
     pub(super) fn exit(&mut self, slot: u32) {
-        let queue = &mut self.queues[queue_index_of_parent(&self.nodes, slot)];
+        let queue = &mut self.queues[home(&self.nodes, slot)];
         let node = &mut self.nodes[slot as usize];
         node.flags.active = false;
         queue.mean.exit(&node.position, node.weight());
@@ -272,9 +282,9 @@ impl Scheduler {
         let at_root = self.nodes[slot as usize].parent == ROOT;
         if at_root && self.config.policy == Policy::BestEffort {
             let turn = self.nodes[slot as usize].turn;
-            return Keys { eligible: turn, deadline: turn, critical: turn, last: turn, warped: false };
+            return Keys { eligible: turn, deadline: turn, guard: 0 };
         }
-        let queue = &self.queues[queue_index_of_parent(&self.nodes, slot)];
+        let queue = &self.queues[home(&self.nodes, slot)];
         let node = &mut self.nodes[slot as usize];
         let slice_ns = node.params.slice(self.config.slice);
         // The holder is judged as if its turn ended now, so that what `renew` says is what `pick` does.
@@ -282,24 +292,24 @@ impl Scheduler {
             Some(lease) if node.flags.held => node.request.after(lease.occupied_ns),
             _ => node.request,
         };
-        let request_ns = request.length(slice_ns, self.config.occupancy_max.0);
         let may_warp = !at_root || self.config.policy == Policy::Weighted;
         let warped = may_warp
             && node.params.class != Class::Throughput
-            && node.warp.covers(request_ns, queue.service_ns, self.config.slice.0);
+            && node.warp.covers(slice_ns, queue.service_ns, self.config.slice.0);
         let eligible = node.position.ticks;
-        Keys {
-            eligible,
-            deadline: if warped { eligible } else { eligible + ticks(request_ns, node.weight()) },
-            critical: eligible + node.guard,
-            last: eligible + 2 * node.guard,
-            warped,
-        }
+        let deadline = if warped {
+            eligible - FIRST
+        } else {
+            let request_ns = request.length(slice_ns, self.config.occupancy_max.0);
+            eligible + ticks(request_ns, node.weight())
+        };
+        Keys { eligible, deadline, guard: node.guard }
     }
 }
 
 impl Node {
-    pub(super) fn is_at_cap(&self) -> bool {
-        self.bucket.is_some_and(|bucket| bucket.in_debt_until().is_some())
+    /// Returns until when it is at its cap, if it is.
+    pub(super) fn at_cap_until(&self) -> Option<Instant> {
+        if self.flags.capped { self.bucket.and_then(|bucket| bucket.in_debt_until()) } else { None }
     }
 }
