@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use proto::ids::TenantName;
-use proto::limits::COMMAND_NAME_MAX;
+use proto::limits::{ANY_DEVICE, COMMAND_NAME_MAX};
 use proto::message::opening::{Hello, Opening};
 use proto::message::tenant::{MemoryUse, QueryMemory, Welcome};
 use proto::message::{ArenaRule, DeviceFacts, EndReason, Fault, TenantAnswer, TenantRequest};
@@ -60,7 +60,7 @@ impl Client {
             .next()
             .map(|a| Path::new(&a).file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default());
         let command: Text<{ COMMAND_NAME_MAX }> = Text::truncated(&command.unwrap_or_default());
-        let hello = Opening::from(Hello { tenant, command, device: 0 });
+        let hello = Opening::from(Hello { tenant, command, device: ANY_DEVICE });
         match channel.send(hello.encode(RequestId(1)).as_bytes(), &[]) {
             // The broker may hang up with a word before it has heard ours (it is full, or going down).
             Ok(()) | Err(SendError::Closed) => {}
