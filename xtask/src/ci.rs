@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-use crate::{hsa, interop, isa, kernels, rocr, tidy, tools};
+use crate::{counts, hsa, interop, isa, kernels, rocr, tidy, tools};
 
 /// A step of the gate: the name to ask for it by, and what it does.
 struct Step {
@@ -41,6 +41,7 @@ const STEPS: &[Step] = &[
     Step { name: "hsa", run: |_, _| hsa::check(true) },
     Step { name: "rocr", run: |_, _| rocr::check() },
     Step { name: "interop", run: |_, _| interop::check() },
+    Step { name: "counts", run: |_, _| counts::check(false) },
     Step { name: "benches", run: |root, _| cargo(root, &["test", "--workspace", "--bench", "*"], &[]) },
 ];
 
@@ -82,7 +83,7 @@ fn chosen(wanted: &[&str]) -> Result<Vec<&'static Step>> {
 
 /// Makes sure that every tool a later step needs is there.
 fn get_tools(root: &Path) -> Result<()> {
-    let needed = [tools::KERNELS, tools::ISA, tools::HSA, tools::ROCR, tools::INTEROP].concat();
+    let needed = [tools::KERNELS, tools::ISA, tools::HSA, tools::ROCR, tools::INTEROP, tools::COUNTS].concat();
     tools::require(&needed, tools::is_root()?)?;
     for (component, command) in [("rustfmt", "fmt"), ("clippy", "clippy")] {
         cargo(root, &[command, "--version"], &[])

@@ -13,6 +13,7 @@
 //! | [`isa`] | our disassembler against LLVM's |
 //! | [`hsa`] | our HSA declarations against AMD's headers |
 //! | [`rocr`] | programs on AMD's runtime on the software GPU |
+//! | [`counts`] | instructions of the hot paths against committed counts |
 //! | [`coverage`] | the page that says which instructions are executed |
 //! | [`interop`], [`install`] | unmodified programs as tenants; the files of an installation |
 //! | [`tools`] | the Debian packages that these need |
@@ -21,6 +22,7 @@
 
 mod bench_ab;
 mod ci;
+mod counts;
 mod coverage;
 mod hsa;
 mod install;
@@ -46,6 +48,7 @@ cargo xtask COMMAND
   isa [--install]               compare the disassembler with LLVM's
   hsa [--releases] [--install]  compare the HSA declarations with AMD's headers; --releases: also those of Debian 13 and sid
   rocr [--install]              run programs on AMD's runtime on the software GPU
+  counts [--update] [--install]  count the instructions of the hot paths, against benches/counts.toml; --update writes them there
   coverage [--check]            write docs/isa-coverage.md from the instruction table; --check only compares
   soak MINUTES                  search for counter-examples to the scheduler's bounds, and commit-ready results in sim/SOAK.md
   bench-ab BASE [PROBE...] [--rounds N] [--keep]
@@ -91,6 +94,11 @@ fn run(arguments: &[&str]) -> Result<()> {
             let [install] = flagged(flags, ["--install"])?;
             tools::require(tools::ROCR, install)?;
             rocr::check()
+        }
+        ["counts", ref flags @ ..] => {
+            let [update, install] = flagged(flags, ["--update", "--install"])?;
+            tools::require(tools::COUNTS, install)?;
+            counts::check(update)
         }
         ["coverage", ref flags @ ..] => {
             let [check] = flagged(flags, ["--check"])?;

@@ -41,6 +41,9 @@ pub(crate) const ROCR: &[Tool] = &[
 pub(crate) const INTEROP: &[Tool] =
     &[tool("rocminfo", "rocminfo"), tool("hipcc", "hipcc"), tool("bwrap", "bubblewrap")];
 
+/// What counts instructions.
+pub(crate) const COUNTS: &[Tool] = &[tool("valgrind", "valgrind")];
+
 /// Makes sure that the tools are there: with `install` gets what is missing, without says how to get it.
 pub(crate) fn require(tools: &[Tool], install: bool) -> Result<()> {
     let missing = missing(tools, on_path);
