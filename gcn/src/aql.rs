@@ -1,7 +1,8 @@
 //! AQL packets: 64 bytes, copied once out of the ring, then taken apart here.
 //!
 //! Sources: "HSA Platform System Architecture Specification" 1.2, section 2.9 (packet formats, queue rules); AMD's public
-//! `hsa_ext_amd.h` (the vendor packet BARRIER_VALUE) and `amd_hsa_signal.h` (`amd_signal_t`).
+//! `hsa_ext_amd.h` (the vendor packet BARRIER_VALUE) and `amd_hsa_signal.h` (`amd_signal_t`) and
+//! `amd_hsa_queue.h` (`amd_queue_t`).
 
 /// Bytes of a packet.
 pub const PACKET_BYTES: usize = 64;
@@ -24,6 +25,14 @@ pub mod signal {
     pub const END_TS: u64 = 40;
     /// Size and alignment.
     pub const BYTES: u64 = 64;
+}
+
+/// Byte offsets and values in an `amd_queue_t`.
+pub mod queue {
+    /// `hsa_queue.type`, 32 bits.
+    pub const TYPE: u64 = 0;
+    /// `HSA_QUEUE_TYPE_COOPERATIVE`: work-groups of a grid wait for each other, so a grid is resident as a whole or refused.
+    pub const TYPE_COOPERATIVE: u32 = 2;
 }
 
 /// A packet's 16-bit header.

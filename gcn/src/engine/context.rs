@@ -4,7 +4,7 @@ use super::Host;
 use super::code::CodeCache;
 use super::cu::{ContextSize, Cu, PassEnd};
 use super::launch::Dispatch;
-use super::queue::{Launcher, Queue, QueueError, QueueId, QueueSpec, Scratch};
+use super::queue::{Launcher, Queue, QueueError, QueueId, QueueSpec, Room, Scratch};
 use super::run::{Env, LOOK_EVERY};
 use crate::arch::Arch;
 use crate::exec::Tier;
@@ -59,6 +59,7 @@ pub struct Context {
     next_cu: usize,
     look_every: u32,
     scratch: Scratch,
+    room: Room,
     gws: Gws,
     /// Registers and LDS while suspended.
     saved: Vec<u8>,
@@ -97,6 +98,7 @@ impl Context {
             next_cu: 0,
             look_every: LOOK_EVERY,
             scratch: Scratch { slots, ..Scratch::default() },
+            room: Room { cus: config.cus, ..Room::default() },
             gws: Gws::default(),
             saved: Vec::new(),
             suspended: false,
@@ -150,6 +152,7 @@ impl Context {
         for (cu, index) in self.cus.iter_mut().zip(0..) {
             cu.enabled = allowed(index);
         }
+        self.room.cus = self.cus.iter().filter(|cu| cu.enabled).count() as u32;
         true
     }
 
@@ -187,8 +190,8 @@ impl Context {
         let mut first_instruction = None;
         let mut dispatches = Vec::new();
         let outcome = loop {
-            let (arch, scratch) = (self.config.arch, &mut self.scratch);
-            let mut with = Launcher { arch, mem, host, scratch };
+            let (arch, scratch, room) = (self.config.arch, &mut self.scratch, &mut self.room);
+            let mut with = Launcher { arch, mem, host, scratch, room };
             let mut changed = false;
             for queue in self.queues.values_mut() {
                 changed |= queue.poll(&mut with);
@@ -213,7 +216,7 @@ impl Context {
             };
             if end == PassEnd::Stop {
                 // A dispatch that ended on the way must not wait for the next lease to be told.
-                let mut with = Launcher { arch, mem, host, scratch: &mut self.scratch };
+                let mut with = Launcher { arch, mem, host, scratch: &mut self.scratch, room: &mut self.room };
                 for queue in self.queues.values_mut() {
                     queue.poll(&mut with);
                 }

@@ -124,13 +124,10 @@ impl Cu {
         self.groups.is_empty()
     }
 
-    /// Launches one work-group of `dispatch` if it fits.
-    pub(super) fn launch(&mut self, dispatch: &Arc<Dispatch>, hw: &mut CuHardware, now: &dyn Fn() -> u64) -> bool {
-        if !self.enabled {
-            return false;
-        }
+    /// Takes registers, wave slots and LDS for one work-group of `dispatch`, if all of it fits.
+    fn place(&mut self, dispatch: &Dispatch) -> Option<Vec<Place>> {
         let lds_granules = dispatch.lds_bytes / LDS_GRANULE;
-        let Some(lds_at) = find_run(self.free_lds, lds_granules) else { return false };
+        let lds_at = find_run(self.free_lds, lds_granules)?;
         let rows = dispatch.descriptor.vgprs.next_multiple_of(ROW_GRANULE).max(ROW_GRANULE);
         let granules = u32::from(rows / ROW_GRANULE);
         let (saved_rows, saved_slots) = (self.free_rows, self.free_slots);
@@ -142,7 +139,7 @@ impl Cu {
                 .max_by_key(|&k| (self.free_slots[k].count_ones(), self.free_rows[k].count_ones(), SIMDS - k));
             let Some(simd) = simd else {
                 (self.free_rows, self.free_slots) = (saved_rows, saved_slots);
-                return false;
+                return None;
             };
             let at = find_run(u128::from(self.free_rows[simd]), granules).unwrap_or(0);
             let slot = self.free_slots[simd].trailing_zeros();
@@ -157,14 +154,31 @@ impl Cu {
                 lds_base: lds_at * LDS_GRANULE,
             });
         }
+        self.free_lds &= !run_mask(lds_at, lds_granules);
+        Some(places)
+    }
+
+    /// Returns how many work-groups of `dispatch` a compute unit holds that holds nothing else.
+    pub(super) fn capacity(dispatch: &Dispatch) -> u64 {
+        let mut empty = Cu::new(0);
+        (0..).take_while(|_| empty.place(dispatch).is_some()).count() as u64
+    }
+
+    /// Launches one work-group of `dispatch` if it fits.
+    pub(super) fn launch(&mut self, dispatch: &Arc<Dispatch>, hw: &mut CuHardware, now: &dyn Fn() -> u64) -> bool {
+        if !self.enabled {
+            return false;
+        }
+        let before = (self.free_rows, self.free_slots, self.free_lds);
+        let Some(places) = self.place(dispatch) else { return false };
         let Some(id) = dispatch.take_group() else {
-            (self.free_rows, self.free_slots) = (saved_rows, saved_slots);
+            (self.free_rows, self.free_slots, self.free_lds) = before;
             return false;
         };
-        self.free_lds &= !run_mask(lds_at, lds_granules);
         dispatch.started.get_or_init(now);
         let waves = places.iter().zip(0..).map(|(place, n)| Wave::launch(dispatch, id, n, place, hw)).collect();
-        self.groups.push(Group { dispatch: Arc::clone(dispatch), id, waves, lds_base: lds_at * LDS_GRANULE });
+        let lds_base = places.first().map_or(0, |place| place.lds_base);
+        self.groups.push(Group { dispatch: Arc::clone(dispatch), id, waves, lds_base });
         let size = self.size();
         if size.copied_bytes() > self.peak.copied_bytes() {
             self.peak = size;

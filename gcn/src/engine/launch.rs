@@ -74,6 +74,18 @@ pub enum LaunchError {
         /// Bytes of backing for the whole device.
         bytes: u64,
     },
+    /// A cooperative grid that cannot be resident as a whole: its work-groups would wait for each other for ever.
+    #[error(
+        "a cooperative grid of {groups} work-groups: at most {resident} fit the {cus} compute units at once; launch fewer, or smaller ones"
+    )]
+    Cooperative {
+        /// Work-groups of the grid.
+        groups: u64,
+        /// Work-groups of this kernel that fit.
+        resident: u64,
+        /// Compute units that take work-groups.
+        cus: u32,
+    },
     /// The kernel object cannot be read.
     #[error("the kernel object cannot be read: {0}")]
     Unreadable(MemoryFault),
@@ -106,6 +118,8 @@ pub(super) struct Dispatch {
     pub(super) scratch_stride: u64,
     pub(super) scratch_total: u64,
     pub(super) preload: [u32; PRELOAD_WORDS],
+    /// Its work-groups wait for each other: all must be resident at once.
+    pub(super) cooperative: bool,
     /// Work-groups handed out.
     next: AtomicU64,
     /// Work-groups ended.
@@ -198,6 +212,7 @@ impl Dispatch {
             scratch_stride: 0,
             scratch_total: 0,
             preload,
+            cooperative: false,
             next: AtomicU64::new(0),
             ended: AtomicU64::new(0),
             resident: AtomicU32::new(0),

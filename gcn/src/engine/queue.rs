@@ -6,8 +6,9 @@
 //! private: what a tenant writes over the shared ones misleads nobody but itself.
 
 use super::Host;
+use super::cu::Cu;
 use super::launch::{Dispatch, LaunchError};
-use crate::aql::{BARRIER_SIGNALS, Body, Condition, Header, PACKET_BYTES, Packet, PacketError, TYPE_INVALID, signal};
+use crate::aql::{BARRIER_SIGNALS, Body, Condition, Header, PACKET_BYTES, Packet, PacketError, TYPE_INVALID, queue, signal};
 use crate::arch::Arch;
 use crate::fault::Fault;
 use crate::memory::{Memory, MemoryFault};
@@ -92,6 +93,45 @@ pub(super) struct Launcher<'a> {
     pub(super) mem: &'a dyn Memory,
     pub(super) host: &'a dyn Host,
     pub(super) scratch: &'a mut Scratch,
+    pub(super) room: &'a mut Room,
+}
+
+impl Launcher<'_> {
+    /// Gives a dispatch what it needs to begin. `Ok(None)`: not before others have ended.
+    fn admit(&mut self, dispatch: Dispatch) -> Result<Option<Arc<Dispatch>>, LaunchError> {
+        if !self.room.admit(&dispatch)? {
+            return Ok(None);
+        }
+        let admitted = self.scratch.assign(dispatch, self.host)?;
+        self.room.live.extend(admitted.clone());
+        Ok(admitted)
+    }
+}
+
+/// What a context has for dispatches: compute units that take work-groups, and who is on them.
+#[derive(Default)]
+pub(super) struct Room {
+    pub(super) cus: u32,
+    /// Dispatches that have begun and are not over.
+    pub(super) live: Vec<Arc<Dispatch>>,
+}
+
+impl Room {
+    /// Whether `dispatch` may begin now.
+    ///
+    /// The work-groups of a cooperative grid must all be resident at once, so nothing may lie between them: such a grid begins on empty compute
+    /// units, and others wait until it is resident as a whole. Two half-resident ones would wait for each other for ever.
+    fn admit(&mut self, dispatch: &Dispatch) -> Result<bool, LaunchError> {
+        self.live.retain(|d| !d.is_over());
+        if !dispatch.cooperative {
+            return Ok(!self.live.iter().any(|d| d.cooperative && d.has_groups_left()));
+        }
+        let resident = Cu::capacity(dispatch) * u64::from(self.cus);
+        if dispatch.groups_total > resident {
+            return Err(LaunchError::Cooperative { groups: dispatch.groups_total, resident, cus: self.cus });
+        }
+        Ok(self.live.is_empty())
+    }
 }
 
 /// Private-memory backing of a context: `stride` bytes for each of `slots` wave slots.
@@ -295,10 +335,13 @@ impl Queue {
             }
             let progress = match &packet.body {
                 Body::Kernel(kernel) => {
-                    let launched =
-                        Dispatch::new(with.arch, with.mem, kernel, self.slot(number), self.spec.structure, number)
-                            .and_then(|dispatch| with.scratch.assign(dispatch, with.host))
-                            .map_err(|error| QueueError::Launch { error, packet: number })?;
+                    let (slot, structure) = (self.slot(number), self.spec.structure);
+                    let launched = Dispatch::new(with.arch, with.mem, kernel, slot, structure, number)
+                        .and_then(|mut dispatch| {
+                            dispatch.cooperative = self.is_cooperative(with.mem);
+                            with.admit(dispatch)
+                        })
+                        .map_err(|error| QueueError::Launch { error, packet: number })?;
                     let Some(dispatch) = launched else {
                         self.pending = Some(packet);
                         return Ok(());
@@ -323,6 +366,13 @@ impl Queue {
             self.give_back(with.mem)?;
         }
         Ok(())
+    }
+
+    /// Whether the queue was made for grids whose work-groups wait for each other. Its own structure says so: who lies there has its
+    /// own launches refused that would have run, or hung as they would on any queue.
+    fn is_cooperative(&self, mem: &dyn Memory) -> bool {
+        let kind = self.spec.structure.wrapping_add(queue::TYPE);
+        mem.load_acquire_u32(kind) == Ok(queue::TYPE_COOPERATIVE)
     }
 
     /// Whether a packet's barrier bit and dependencies let it begin.

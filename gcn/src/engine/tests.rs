@@ -3,6 +3,8 @@
 //! Programs are words as `llvm-mc -mcpu=gfx90a` encodes them, in a flat memory that everything may touch; the device's address space
 //! and real code objects are for the tests of the whole.
 
+mod cooperative;
+
 use super::*;
 use crate::aql::{KernelDispatch, PACKET_BYTES, Packet, PacketError, TYPE_INVALID};
 use crate::arch::Arch;
