@@ -188,11 +188,13 @@ pub struct Fault {
     pub pc: u64,
     /// The kernel, if its name is known.
     pub kernel: String,
+    /// The whole story in words, as far as it fits: work-group, wave and lane, and how far into the kernel.
+    pub detail: String,
 }
 
 impl std::fmt::Display for Fault {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { kind, queue, packet, address, pc, kernel } = self;
+        let Self { kind, queue, packet, address, pc, kernel, detail } = self;
         write!(f, "{kind} in packet {packet} of q{queue}")?;
         if !kernel.is_empty() {
             write!(f, ", kernel {kernel}")?;
@@ -200,7 +202,10 @@ impl std::fmt::Display for Fault {
         if *address != 0 {
             write!(f, ", address {address:#x}")?;
         }
-        if *pc != 0 { write!(f, ", pc {pc:#x}") } else { Ok(()) }
+        if *pc != 0 {
+            write!(f, ", pc {pc:#x}")?;
+        }
+        if detail.is_empty() { Ok(()) } else { write!(f, ": {detail}") }
     }
 }
 
@@ -315,8 +320,33 @@ pub struct Session {
     pub dispatch_latency: Distribution,
     /// From having work to the first instruction, for leases that had to be waited for.
     pub lease_wait: Distribution,
+    /// What its last suspend put aside, dispatch by dispatch.
+    pub saved: Vec<Saved>,
     /// What went wrong last.
     pub last_fault: Option<Fault>,
+}
+
+/// What one dispatch had on the device when its session was put aside. On the software GPU a suspend is a copy by the host.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Saved {
+    /// Its queue.
+    pub queue: u32,
+    /// Its packet, counted from the first ever.
+    pub packet: u64,
+    /// The kernel, if its name is known.
+    pub kernel: String,
+    /// Resident waves.
+    pub waves: u64,
+    /// Vector registers.
+    pub vgpr_bytes: u64,
+    /// Scalar registers.
+    pub sgpr_bytes: u64,
+    /// LDS.
+    pub lds_bytes: u64,
+    /// Private memory; it stays where it is.
+    pub scratch_bytes: u64,
+    /// What was copied: registers and LDS.
+    pub copied_bytes: u64,
 }
 
 /// A session that has ended.

@@ -16,7 +16,7 @@ use std::ffi::c_void;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{PoisonError, RwLock};
 
-use client::{CuMask, Fault, FaultKind, QueuePriority};
+use client::{CuMask, Fault, FaultKind, QueuePriority, QueueType};
 use hsa_sys::raw::*;
 
 use crate::agent::gpu_of;
@@ -194,11 +194,17 @@ export! {
         status_with(|runtime| {
             gpu_of(runtime, agent)?;
             let queue = queue.needed()?;
-            if !size.is_power_of_two() || kind > HSA_QUEUE_TYPE_COOPERATIVE {
+            if !size.is_power_of_two() {
                 return Err(HSA_STATUS_ERROR_INVALID_ARGUMENT);
             }
+            let kind = match kind {
+                HSA_QUEUE_TYPE_MULTI => QueueType::Multi,
+                HSA_QUEUE_TYPE_SINGLE => QueueType::Single,
+                HSA_QUEUE_TYPE_COOPERATIVE => QueueType::Cooperative,
+                _ => return Err(HSA_STATUS_ERROR_INVALID_ARGUMENT),
+            };
             runtime.queues.check()?;
-            let made = runtime.client.queue(size.max(SLOTS_MIN)).map_err(failed)?;
+            let made = runtime.client.queue_of(size.max(SLOTS_MIN), kind).map_err(failed)?;
             let address = made.address();
             let entry = Entry { queue: made, callback, data, units: Vec::new(), told: false };
             let first = {

@@ -153,8 +153,7 @@ pub enum ClientError {
     #[error(transparent)]
     Ended(#[from] End),
     /// The queue stopped because of a kernel or packet of this program.
-    #[error("queue {}: {} in packet {} (kernel {:?}, address {:#x}, pc {:#x}); make another queue, and mend the kernel",
-        .0.queue, .0.kind, .0.packet, .0.kernel.as_str(), .0.address.0, .0.pc.0)]
+    #[error("{}; make another queue, and mend the kernel", words(.0))]
     Fault(Box<Fault>),
     /// This process is a forked child of the one that connected.
     #[error("this process was forked from the one that connected; connect again to have a session of its own")]
@@ -205,12 +204,20 @@ pub enum WaitError {
     #[error(transparent)]
     Ended(#[from] End),
     /// The queue that should have changed it stopped.
-    #[error("queue {}: {} in packet {} (kernel {:?}, address {:#x}, pc {:#x}); make another queue, and mend the kernel",
-        .0.queue, .0.kind, .0.packet, .0.kernel.as_str(), .0.address.0, .0.pc.0)]
+    #[error("{}; make another queue, and mend the kernel", words(.0))]
     Fault(Box<Fault>),
     /// The kernel refused to sleep, which does not happen.
     #[error(transparent)]
     Call(#[from] CallFailed),
+}
+
+/// Says where a queue stopped, and why, as exactly as its device tells.
+fn words(fault: &Fault) -> String {
+    let Fault { kind, queue, packet, address, pc, kernel, detail } = fault;
+    let (kernel, address, pc) = (kernel.as_str(), address.0, pc.0);
+    let place =
+        format!("queue {queue}: {kind} in packet {packet} (kernel {kernel:?}, address {address:#x}, pc {pc:#x})");
+    if detail.is_empty() { place } else { format!("{place}: {detail}") }
 }
 
 #[cfg(test)]

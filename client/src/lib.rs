@@ -43,7 +43,7 @@ mod signal;
 pub use code::{Code, Kernel, Symbol};
 pub use error::{ClientError, ConnectError, Denial, End, WaitError};
 pub use memory::{Alias, Buffer, Object};
-pub use queue::{Dispatch, Queue, READ_INDEX, WRITE_INDEX};
+pub use queue::{Dispatch, Queue, QueueType, READ_INDEX, WRITE_INDEX};
 pub use session::Client;
 pub use signal::{Condition, Signal, SignalRef};
 

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use proto::aql::{FenceScope, KernelDispatchPacket, PACKET_BYTES, PacketHeader, PacketType};
 use proto::message::tenant::{CreateQueue, CuMask, DestroyQueue, QueuePriority, SetQueuePriority, SetQueueUnits};
 use proto::message::{Fault, TenantAnswer};
-use proto::queue::{AmdQueue, FEATURE_KERNEL_DISPATCH, QueueLayout, TYPE_MULTI};
+use proto::queue::{AmdQueue, FEATURE_KERNEL_DISPATCH, QueueLayout, TYPE_COOPERATIVE, TYPE_MULTI, TYPE_SINGLE};
 use proto::range::RingSlots;
 use proto::signal::{AmdSignal, SignalField};
 use proto::{QueueId, session};
@@ -117,9 +117,27 @@ impl Dispatch {
     }
 }
 
+/// What a queue is used for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(u32)]
+pub enum QueueType {
+    /// Any number of threads put packets into it.
+    #[default]
+    Multi = TYPE_MULTI,
+    /// One does.
+    Single = TYPE_SINGLE,
+    /// Any number do, and the work-groups of a grid may wait for each other: one that cannot be resident as a whole is refused.
+    Cooperative = TYPE_COOPERATIVE,
+}
+
 impl Client {
     /// Makes a queue with a ring of `slots` packets, a power of two from 64.
     pub fn queue(&self, slots: u32) -> Result<Queue, ClientError> {
+        self.queue_of(slots, QueueType::Multi)
+    }
+
+    /// Makes a queue of a type.
+    pub fn queue_of(&self, slots: u32, queue_type: QueueType) -> Result<Queue, ClientError> {
         let next = "use a power of two from 64 to 131072";
         let bad = || ClientError::Argument { what: "the number of slots", value: slots.into(), next };
         let layout = QueueLayout::new(RingSlots::new(slots).ok_or_else(bad)?);
@@ -149,16 +167,16 @@ impl Client {
             gone: AtomicBool::new(false),
             session: Arc::clone(session),
         };
-        queue.write_head()?;
+        queue.write_head(queue_type)?;
         Ok(queue)
     }
 }
 
 impl Queue {
     /// Writes the part that programs read and the worker does not.
-    fn write_head(&self) -> Result<(), ClientError> {
+    fn write_head(&self, queue_type: QueueType) -> Result<(), ClientError> {
         let head = AmdQueue {
-            queue_type: TYPE_MULTI,
+            queue_type: queue_type as u32,
             features: FEATURE_KERNEL_DISPATCH,
             base_address: self.address + QueueLayout::RING as u64,
             doorbell_signal: self.address + QueueLayout::DOORBELL as u64,

@@ -54,7 +54,7 @@ pub enum FaultKind {
 
 /// A fault with the place it happened.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{kind} at pc {pc:#x} (work-group {workgroup:?}, wave {wave}, lane {lane:?})")]
+#[error("{kind} at pc {pc:#x} (work-group {workgroup:?}, wave {wave}{})", in_lane(*.lane))]
 pub struct Fault {
     /// What went wrong.
     pub kind: FaultKind,
@@ -66,4 +66,8 @@ pub struct Fault {
     pub wave: u32,
     /// The first lane that met it, where one lane can be named.
     pub lane: Option<u8>,
+}
+
+fn in_lane(lane: Option<u8>) -> String {
+    lane.map(|lane| format!(", lane {lane}")).unwrap_or_default()
 }

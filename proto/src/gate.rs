@@ -2,7 +2,7 @@
 //!
 //! It is how a lease changes hands without a message. [`GateWord`] says who has the device; both sides change it by
 //! compare-and-swap through the pure functions of [`word`], so a race has exactly one winner. [`layout`] says where the
-//! rest lies: the request to give the device back, the deadline, stamps, counters and histograms.
+//! rest lies: the request to give the device back, the deadline, stamps, counters and histograms; [`saved`] what a suspend has put aside.
 //!
 //! # The protocol
 //!
@@ -20,7 +20,9 @@
 //! wins.
 
 pub mod layout;
+pub mod saved;
 pub mod word;
 
 pub use layout::{GateLayout, Level, Request, Scrub, StopReason};
+pub use saved::{SAVED_MAX, SAVED_WORDS, SavedDispatch};
 pub use word::{GateWord, LeaseState, NotNow};

@@ -30,6 +30,10 @@ use crate::signal::SIGNAL_BYTES;
 
 /// `HSA_QUEUE_TYPE_MULTI`: any number of producers.
 pub const TYPE_MULTI: u32 = 0;
+/// `HSA_QUEUE_TYPE_SINGLE`: one producer.
+pub const TYPE_SINGLE: u32 = 1;
+/// `HSA_QUEUE_TYPE_COOPERATIVE`: the work-groups of a grid may wait for each other, so a grid is resident as a whole or refused.
+pub const TYPE_COOPERATIVE: u32 = 2;
 /// `HSA_QUEUE_FEATURE_KERNEL_DISPATCH`.
 pub const FEATURE_KERNEL_DISPATCH: u32 = 1;
 
@@ -37,7 +41,7 @@ pub const FEATURE_KERNEL_DISPATCH: u32 = 1;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, KnownLayout, Immutable)]
 #[repr(C, align(64))]
 pub struct AmdQueue {
-    /// [`TYPE_MULTI`].
+    /// [`TYPE_MULTI`], [`TYPE_SINGLE`] or [`TYPE_COOPERATIVE`]. The device looks at it when a kernel begins.
     pub queue_type: u32,
     /// [`FEATURE_KERNEL_DISPATCH`].
     pub features: u32,

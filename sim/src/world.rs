@@ -505,6 +505,7 @@ impl<'a> World<'a> {
                 address: proto::DeviceAddress(0),
                 pc: proto::DeviceAddress(0),
                 kernel: Text::truncated("endless"),
+                detail: Text::EMPTY,
             };
             self.say(session, Ok(proto::message::worker::FaultReport { fault }.into()));
         }

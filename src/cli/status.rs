@@ -55,6 +55,7 @@ fn show(s: &Status) -> String {
     section("Latencies", tenant::latencies(&s.tenants));
     section("Sessions", session::list(&s.sessions));
     section("Switches (stop + grant + start = total)", switches(s));
+    section("Saved at the last suspend, by dispatch (on the software GPU a copy by the host)", saved(s));
     section("Ended last", ended(s));
     section("Troubles", troubles(s));
     text
@@ -126,6 +127,26 @@ fn switches(s: &Status) -> Table {
             let cells = [kind.to_owned(), part.to_owned()].into_iter().chain(distribution(times));
             table.row(cells.chain([mean, saved]).collect());
         }
+    }
+    table
+}
+
+fn saved(s: &Status) -> Table {
+    let mut table =
+        Table::new(&["SESSION", "QUEUE", "PACKET", "<KERNEL", "WAVES", "VGPRS", "SGPRS", "LDS", "COPIED", "SCRATCH"]);
+    for (session, d) in s.sessions.iter().flat_map(|session| session.saved.iter().map(move |d| (session, d))) {
+        table.row(vec![
+            format!("s{}", session.session),
+            format!("q{}", d.queue),
+            d.packet.to_string(),
+            d.kernel.clone(),
+            d.waves.to_string(),
+            bytes(d.vgpr_bytes),
+            bytes(d.sgpr_bytes),
+            bytes(d.lds_bytes),
+            bytes(d.copied_bytes),
+            bytes(d.scratch_bytes),
+        ]);
     }
     table
 }

@@ -6,10 +6,12 @@
 //!
 //! A gate is shared with one worker and nobody else. Everything read here is a claim of that worker; the broker core checks it.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering, fence};
 
 use broker::GateView;
-use proto::gate::{GateLayout, GateWord, Level, NotNow, Request, Scrub, StopReason};
+use proto::gate::{
+    GateLayout, GateWord, Level, NotNow, Request, SAVED_MAX, SAVED_WORDS, SavedDispatch, Scrub, StopReason,
+};
 use proto::histogram::BUCKETS;
 use proto::{Bytes, Instant, LeaseGeneration, Nanos};
 use sys::mapping::{Access, Mapping};
@@ -159,6 +161,19 @@ impl Gate {
         }
     }
 
+    /// Reads what the last suspend put aside, dispatch by dispatch; nothing while it is being written.
+    pub(super) fn saved(&self) -> Vec<SavedDispatch> {
+        let sequence = self.at(GateLayout::SAVED);
+        let before = sequence.load(Ordering::Acquire);
+        let word = |k: usize| self.load(GateLayout::SAVED + 8 + k * 8);
+        let count = (word(0) as usize).min(SAVED_MAX);
+        let entry = |n: usize| SavedDispatch::of(&std::array::from_fn(|k| word(1 + n * SAVED_WORDS + k)));
+        let saved = (0..count).map(entry).collect();
+        fence(Ordering::Acquire);
+        // A worker that writes without end is told nothing about, and holds nobody up.
+        if before % 2 == 0 && sequence.load(Ordering::Relaxed) == before { saved } else { Vec::new() }
+    }
+
     /// Reads all that the worker measured.
     pub(super) fn worked(&self) -> Worked {
         let buckets = |offset: usize| Buckets::read(|i| self.load(offset + i * 8));
@@ -261,5 +276,9 @@ mod tests {
         let view = gate.view();
         assert_eq!((view.word.state(), view.stop_reason), (None, None));
         assert_eq!(gate.worked().dispatch_latency.distribution().count, u64::MAX);
+        assert_eq!(gate.saved(), []);
+        gate.store(GateLayout::SAVED, 2);
+        let saved = gate.saved();
+        assert_eq!((saved.len(), saved[0].kernel.as_str(), saved[0].copied()), (SAVED_MAX, "", u64::MAX));
     }
 }

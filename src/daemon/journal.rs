@@ -45,8 +45,8 @@ impl Journal {
             Event::Faulted { session, tenant, fault } => {
                 if self.is_news(tenant, fault.kind.word()) {
                     let (kind, queue, packet) = (fault.kind, fault.queue, fault.packet);
-                    let (address, pc, kernel) = (fault.address, fault.pc, fault.kernel);
-                    tracing::warn!(%session, %tenant, %kind, %queue, packet, %address, %pc, %kernel, "a program faulted");
+                    let (address, pc, kernel, detail) = (fault.address, fault.pc, fault.kernel, fault.detail);
+                    tracing::warn!(%session, %tenant, %kind, %queue, packet, %address, %pc, %kernel, %detail, "a program faulted");
                 }
             }
             Event::WorkerKilled { session, reason } => tracing::warn!(%session, %reason, "killed a worker"),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use broker::{AdminError, DeviceStatus, PartitionStatus, Phase, SessionStatus, TenantStatus};
-use proto::gate::LeaseState;
+use proto::gate::{LeaseState, SavedDispatch};
 use proto::{Instant, Nanos, SessionId, TenantName};
 use sched::pace::{Outlook, Verdict};
 
@@ -106,10 +106,28 @@ impl Daemon {
                 counters: worked.counters,
                 dispatch_latency: worked.dispatch_latency.distribution(),
                 lease_wait: worked.lease_wait.distribution(),
+                saved: self.saved_views(s.session),
                 last_fault: s.last_fault.as_ref().map(fault_view),
             }
         };
         sessions.into_iter().map(view).collect()
+    }
+
+    /// Returns what a session's last suspend put aside.
+    fn saved_views(&self, session: SessionId) -> Vec<admin::Saved> {
+        let worker = self.sessions.get(&session).and_then(|s| s.worker.as_ref());
+        let view = |d: &SavedDispatch| admin::Saved {
+            queue: d.queue.0,
+            packet: d.packet,
+            kernel: d.kernel.as_str().to_owned(),
+            waves: d.waves,
+            vgpr_bytes: d.vgpr,
+            sgpr_bytes: d.sgpr,
+            lds_bytes: d.lds,
+            scratch_bytes: d.scratch,
+            copied_bytes: d.copied(),
+        };
+        worker.map(|worker| worker.gate.saved().iter().map(view).collect()).unwrap_or_default()
     }
 
     fn device_word(&self, session: SessionId, leased: bool, runnable: bool) -> &'static str {
@@ -231,6 +249,7 @@ fn fault_view(fault: &proto::message::Fault) -> admin::Fault {
         address: fault.address.0,
         pc: fault.pc.0,
         kernel: fault.kernel.as_str().to_owned(),
+        detail: fault.detail.as_str().to_owned(),
     }
 }
 

@@ -211,6 +211,8 @@ pub enum FaultClass {
     Trap,
     /// A packet that cannot be processed, or a kernel that cannot be launched.
     Packet,
+    /// A kernel that wants more than the device has: a cooperative grid that cannot be resident as a whole.
+    Resources,
 }
 
 /// Why [`Device::run`] returned.
@@ -253,6 +255,19 @@ impl ContextBytes {
     pub fn copied(&self) -> u64 {
         self.vgpr + self.sgpr + self.lds
     }
+}
+
+/// What one dispatch has on the compute units, or has saved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Resident {
+    /// Its queue.
+    pub queue: QueueHandle,
+    /// Its packet's number since the queue was made.
+    pub packet: u64,
+    /// The packet's kernel object.
+    pub kernel_object: u64,
+    /// What it occupies.
+    pub bytes: ContextBytes,
 }
 
 /// Why a device refused something.
@@ -425,6 +440,11 @@ pub trait Device: Send {
 
     /// Returns the most that was resident at once.
     fn context_peak(&self) -> ContextBytes;
+
+    /// Returns what [`context`](Self::context) is made of, dispatch by dispatch. Empty where the device does not know.
+    fn residents(&self) -> Vec<Resident> {
+        Vec::new()
+    }
 }
 
 /// A set of compute units.

@@ -3,10 +3,13 @@
 //! Promise: what the report says is stored before the step that makes the broker read it. Counters and histograms have one
 //! writer, the run thread, so adding to one is a load and a store.
 
-use proto::gate::{GateLayout, GateWord, LeaseState, Level, NotNow, Request, Scrub, StopReason};
+use proto::gate::{
+    GateLayout, GateWord, LeaseState, Level, NotNow, Request, SAVED_MAX, SavedDispatch, Scrub, StopReason,
+};
 use proto::{LeaseGeneration, Nanos, histogram};
+use std::iter;
 use std::os::fd::OwnedFd;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 use sys::mapping::{Access, Mapping};
 use sys::memfd::{MemFd, MemoryError};
 
@@ -115,6 +118,21 @@ impl Gate {
         self.put(GateLayout::CONTEXT_BYTES, context);
     }
 
+    /// Says what the context that was just put aside is made of. Run thread only.
+    pub(super) fn put_saved(&self, saved: impl ExactSizeIterator<Item = SavedDispatch>) {
+        let sequence = self.at(GateLayout::SAVED);
+        let begun = sequence.load(Ordering::Relaxed) | 1;
+        sequence.store(begun, Ordering::Relaxed);
+        // A reader that sees a word of the new table sees the odd sequence too.
+        fence(Ordering::Release);
+        let count = saved.len().min(SAVED_MAX);
+        let words = saved.take(count).flat_map(|entry| entry.words());
+        for (k, word) in iter::once(count as u64).chain(words).enumerate() {
+            self.at(GateLayout::SAVED + 8 + k * 8).store(word, Ordering::Relaxed);
+        }
+        sequence.store(begun.wrapping_add(1), Ordering::Release);
+    }
+
     /// Adds to a counter. Run thread only.
     pub(super) fn add(&self, offset: usize, more: u64) {
         let counter = self.at(offset);
@@ -130,7 +148,7 @@ impl Gate {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proto::gate::GateWord;
+    use proto::gate::{GateWord, SAVED_WORDS};
 
     fn gate() -> (Gate, Mapping) {
         let memory = MemFd::create("gate", GateLayout::BYTES.0 as usize).unwrap();
@@ -171,6 +189,23 @@ mod tests {
         change(&|w| w.take(generation)).unwrap();
         assert!(gate.unpark().is_err() && gate.release(true).is_err());
         assert_eq!(gate.state(), Some(LeaseState::Idle));
+    }
+
+    #[test]
+    fn what_was_saved_is_a_table_with_an_even_number_in_front() {
+        let (gate, broker) = gate();
+        let view = |offset| broker.load_u64(offset).unwrap();
+        for suspends in 1..4u32 {
+            let entry = |n: u32| SavedDispatch { packet: u64::from(n), vgpr: 512, ..SavedDispatch::default() };
+            // More than the table holds: the first ones are named.
+            gate.put_saved((0..20 * suspends).map(entry).collect::<Vec<_>>().into_iter());
+            assert_eq!(view(GateLayout::SAVED), u64::from(2 * suspends));
+            assert_eq!(view(GateLayout::SAVED + 8), SAVED_MAX as u64);
+            let last = GateLayout::SAVED + 16 + (SAVED_MAX - 1) * SAVED_WORDS * 8;
+            let words = std::array::from_fn(|k| view(last + 8 * k));
+            assert_eq!(SavedDispatch::of(&words), entry(SAVED_MAX as u32 - 1));
+            assert_eq!(view(GateLayout::DISPATCH_LATENCY), 0, "the histograms begin behind it");
+        }
     }
 
     #[test]

@@ -295,7 +295,7 @@ impl Lease for Hooks<'_> {
     fn queue_failed(&self, queue: QueueHandle, fault: &DeviceFault) {
         self.failed.store(1, Ordering::Relaxed);
         self.shared.gate.add(GateLayout::FAULTS, 1);
-        if fault.kind == FaultClass::Packet {
+        if matches!(fault.kind, FaultClass::Packet | FaultClass::Resources) {
             self.shared.gate.add(GateLayout::BAD_PACKETS, 1);
         }
         let mut flight = self.flight();
@@ -310,12 +310,14 @@ impl Lease for Hooks<'_> {
                 FaultClass::Instruction => FaultKind::Instruction,
                 FaultClass::Trap => FaultKind::Trap,
                 FaultClass::Packet => FaultKind::Packet,
+                FaultClass::Resources => FaultKind::Resources,
             },
             queue: face.id,
             packet: fault.packet,
             address: DeviceAddress(fault.address.unwrap_or(0)),
             pc: DeviceAddress(fault.pc.unwrap_or(0)),
             kernel: Text::truncated(name.as_deref().unwrap_or("")),
+            detail: Text::truncated(&fault.text),
         });
         face.ring_room();
     }
@@ -364,6 +366,7 @@ pub(super) fn runaway(shared: &Shared, face: &Face, packet: u64) -> Fault {
         address: DeviceAddress(0),
         pc: DeviceAddress(0),
         kernel: Text::truncated(&shared.kernel_name(object)),
+        detail: Text::EMPTY,
     }
 }
 

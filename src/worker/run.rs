@@ -15,11 +15,12 @@
 use super::lease::{Begin, Face, Flight, Hooks, Scratch, Why, runaway};
 use super::shared::{Command, Shared};
 use crate::clock::now_ns;
-use crate::device::{Device, QueueHandle, RunEnd};
-use proto::gate::{GateLayout, LeaseState, Level, Scrub, StopReason};
+use crate::device::{ContextBytes, Device, QueueHandle, RunEnd};
+use proto::gate::{GateLayout, LeaseState, Level, SavedDispatch, Scrub, StopReason};
 use proto::message::EndReason;
 use proto::queue::QueueLayout;
 use proto::range::RingSlots;
+use proto::text::Text;
 use proto::wake::{RECHECK, SPIN, SPIN_IN_A_ROW, WORTH_LOOKING};
 use proto::{LeaseGeneration, QueueId};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -250,6 +251,7 @@ impl Runner {
         if !self.flight().is_empty() {
             context = self.device.suspend().copied();
             self.suspended = true;
+            self.report_saved();
         }
         let now = now_ns();
         let gate = &self.shared.gate;
@@ -264,6 +266,26 @@ impl Runner {
         }
         self.waiting_since = now;
         self.lease = None;
+    }
+
+    /// Says in the gate what was put aside, for whom.
+    fn report_saved(&self) {
+        let residents = self.device.residents();
+        let saved = residents.iter().map(|resident| {
+            let ContextBytes { waves, vgpr, sgpr, lds, scratch } = resident.bytes;
+            let face = self.queues.iter().find(|face| face.handle == resident.queue);
+            SavedDispatch {
+                queue: face.map_or(QueueId::default(), |face| face.id),
+                packet: resident.packet,
+                waves,
+                vgpr,
+                sgpr,
+                lds,
+                scratch,
+                kernel: Text::truncated(&self.shared.kernel_name(resident.kernel_object)),
+            }
+        });
+        self.shared.gate.put_saved(saved);
     }
 
     fn runaway(&mut self, seen: u64) {

@@ -164,6 +164,78 @@ fn a_kernel_that_never_ends_ends_its_session_and_nobody_elses() {
     blue.work();
 }
 
+/// A fault is told alike to the queue it stopped, in the log and in the status: kernel, address, program counter, wave, lane, and how far into the kernel.
+#[test]
+fn a_fault_has_its_place_in_the_queue_the_log_and_the_status() {
+    let broker = Broker::start(TWO);
+    let red = Busy::with(&broker, "red", kernels::find("fault").unwrap().small_case(1));
+    let error = crate::program::run(&red.client, &red.queue, &red.placed).unwrap_err();
+    let fault = red.queue.fault().expect("a fault");
+    assert_eq!((fault.kind, fault.kernel.as_str()), (FaultKind::Memory, "fault"));
+    assert!(fault.address.0 == kernels::fault::NOWHERE && fault.pc.0 != 0, "{fault:?}");
+    for part in ["wave 0, lane 0", "work-group [0, 0, 0]", "bytes after its first instruction"] {
+        assert!(fault.detail.as_str().contains(part), "{part}: {}", fault.detail);
+        assert!(error.to_string().contains(part), "{part}: {error}");
+    }
+    let told = eventually("the broker says so", || {
+        Some(broker.tenant("red")["last_fault"].clone()).filter(|fault| !fault.is_null())
+    });
+    assert_eq!((&told["kernel"], &told["detail"]), (&"fault".into(), &fault.detail.as_str().into()));
+    let log = broker.log();
+    let line = log.lines().find(|line| line.contains("a program faulted")).unwrap_or_else(|| panic!("{log}"));
+    for part in ["kernel=fault", "address=0x1000", fault.detail.as_str()] {
+        assert!(line.contains(part), "{part}: {line}");
+    }
+}
+
+/// A cooperative grid that would wait for ever for work-groups that cannot be resident is refused with the numbers, and the session goes on.
+#[test]
+fn a_cooperative_launch_larger_than_residency_is_refused() {
+    let broker = Broker::start(TWO);
+    let red = Busy::with(&broker, "red", kernels::spin::case(1, 10, 1));
+    let cooperative = red.client.queue_of(64, client::QueueType::Cooperative).unwrap();
+    let done = red.client.signal(1).unwrap();
+    let groups = 10_000;
+    let small = red.placed.dispatch(&done);
+    cooperative.dispatch(&client::Dispatch { grid: [64 * groups, 1, 1], ..small }).unwrap();
+    let error = cooperative.wait(&done, soon()).unwrap_err();
+    let fault = cooperative.fault().expect("a fault");
+    assert_eq!(fault.kind, FaultKind::Resources, "{error}");
+    let said = format!("a cooperative grid of {groups} work-groups: at most 64 fit the 2 compute units at once");
+    assert!(error.to_string().contains(&said), "{error}");
+    assert_eq!(done.load(), 1, "what was refused did not complete");
+    eventually("the log says so", || broker.log().contains(&said).then_some(()));
+    // Only that queue is over.
+    red.work();
+    let again = red.client.queue_of(64, client::QueueType::Cooperative).unwrap();
+    again.dispatch(&small).unwrap();
+    again.wait(&done, soon()).unwrap();
+}
+
+/// What a switch costs depends on what is resident, so administrators see what was, by dispatch.
+#[test]
+fn what_a_suspend_saved_is_shown_by_dispatch() {
+    let broker = Broker::start(TWO);
+    let blue = Busy::with(&broker, "blue", kernels::spin::case(8, 100_000_000, 1));
+    let done = blue.client.signal(1).unwrap();
+    blue.queue.dispatch(&blue.placed.dispatch(&done)).unwrap();
+    // It never ends, so that every turn of another takes it off the device.
+    let red = Busy::new(&broker, "red");
+    let saved = eventually("blue is suspended", || {
+        red.work();
+        let status = broker.status();
+        let sessions = status["sessions"].as_array().unwrap();
+        let session = sessions.iter().find(|s| s["session"] == blue.client.session().0).expect("the session");
+        session["saved"].as_array().unwrap().first().cloned()
+    });
+    assert_eq!((&saved["kernel"], &saved["packet"], &saved["waves"]), (&"spin".into(), &0.into(), &8.into()));
+    let bytes = |part: &str| saved[part].as_u64().unwrap();
+    assert_eq!(bytes("sgpr_bytes"), 8 * 128 * 4);
+    assert!(bytes("vgpr_bytes") >= 8 * 8 * 256, "{saved:#}");
+    assert_eq!(bytes("copied_bytes"), bytes("vgpr_bytes") + bytes("sgpr_bytes") + bytes("lds_bytes"));
+    assert!(broker.ask(&["status"]).contains("Saved at the last suspend, by dispatch"));
+}
+
 #[test]
 fn run_passes_on_what_the_program_says() {
     let broker = Broker::start(TWO);

@@ -49,6 +49,19 @@ pub struct RunReport {
     pub instructions: u64,
 }
 
+/// What one dispatch has on the compute units.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DispatchSize {
+    /// Its queue.
+    pub queue: QueueId,
+    /// Its packet's number since the queue was made.
+    pub packet: u64,
+    /// The packet's kernel object.
+    pub kernel_object: u64,
+    /// Registers, LDS and scratch of its resident waves.
+    pub size: ContextSize,
+}
+
 /// One session's machine. See the module.
 pub struct Context {
     config: Config,
@@ -168,6 +181,23 @@ impl Context {
             total.add(cu.size());
         }
         total
+    }
+
+    /// Returns what each dispatch that has begun has resident, by queue and in the order they began: what a suspend copies, or has copied, for whom.
+    pub fn dispatch_sizes(&self) -> Vec<DispatchSize> {
+        let of = |dispatch: &Arc<Dispatch>| {
+            let mut size = ContextSize::default();
+            self.cus.iter().for_each(|cu| size.add(cu.size_of(dispatch)));
+            size
+        };
+        let sizes = |(&queue, packets): (&QueueId, &Queue)| {
+            let list = packets.dispatches().map(|(packet, dispatch)| {
+                let kernel_object = dispatch.packet.kernel_object;
+                DispatchSize { queue, packet, kernel_object, size: of(dispatch) }
+            });
+            list.collect::<Vec<_>>()
+        };
+        self.queues.iter().flat_map(sizes).collect()
     }
 
     /// Returns the most that was resident on each compute unit, added up.

@@ -268,6 +268,15 @@ impl Cu {
         size
     }
 
+    /// Returns what `dispatch` has here.
+    pub(super) fn size_of(&self, dispatch: &Arc<Dispatch>) -> ContextSize {
+        let mut size = ContextSize::default();
+        for group in self.groups.iter().filter(|group| Arc::ptr_eq(&group.dispatch, dispatch)) {
+            size.add(group.size());
+        }
+        size
+    }
+
     /// Copies the residents' registers and LDS to the end of `area`.
     pub(super) fn save(&self, hw: &CuHardware, area: &mut Vec<u8>) {
         for group in &self.groups {

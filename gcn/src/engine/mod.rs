@@ -22,7 +22,7 @@ mod run;
 mod tests;
 mod wave;
 
-pub use context::{Config, Context, Outcome, RunReport};
+pub use context::{Config, Context, DispatchSize, Outcome, RunReport};
 pub use cu::ContextSize;
 pub use launch::{LaunchError, MAX_WORKGROUP_ITEMS};
 pub use queue::{MAX_IN_FLIGHT, QueueError, QueueId, QueueSpec};

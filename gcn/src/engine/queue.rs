@@ -8,7 +8,9 @@
 use super::Host;
 use super::cu::Cu;
 use super::launch::{Dispatch, LaunchError};
-use crate::aql::{BARRIER_SIGNALS, Body, Condition, Header, PACKET_BYTES, Packet, PacketError, TYPE_INVALID, queue, signal};
+use crate::aql::{
+    BARRIER_SIGNALS, Body, Condition, Header, PACKET_BYTES, Packet, PacketError, TYPE_INVALID, queue, signal,
+};
 use crate::arch::Arch;
 use crate::fault::Fault;
 use crate::memory::{Memory, MemoryFault};
@@ -40,12 +42,14 @@ pub struct QueueSpec {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum QueueError {
     /// A kernel met a fault.
-    #[error("{fault}, in the kernel at {kernel_object:#x} (packet {packet})")]
+    #[error("{fault}, {} its first instruction, in the kernel at {kernel_object:#x} (packet {packet})", from_entry(.fault.pc, *.entry))]
     Kernel {
         /// What happened, where.
         fault: Fault,
         /// The packet's kernel object.
         kernel_object: u64,
+        /// Address of the kernel's first instruction.
+        entry: u64,
         /// Packet number since the queue was made.
         packet: u64,
     },
@@ -73,6 +77,14 @@ pub enum QueueError {
         /// Packet number since the queue was made.
         packet: u64,
     },
+}
+
+/// Says where `pc` is from `entry` on: what a listing of the kernel counts in.
+fn from_entry(pc: u64, entry: u64) -> String {
+    match pc.checked_sub(entry) {
+        Some(after) => format!("{after:#x} bytes after"),
+        None => format!("{:#x} bytes before", entry - pc),
+    }
 }
 
 /// What a packet in flight waits for.
@@ -198,12 +210,17 @@ impl Queue {
         self.error.as_ref()
     }
 
-    /// Returns the dispatches that run, oldest first.
-    pub(super) fn running(&self) -> impl Iterator<Item = &Arc<Dispatch>> {
-        self.in_flight.iter().filter_map(|p| match &p.progress {
-            Progress::Running(d) => Some(d),
+    /// Returns the dispatches that run with their packets' numbers, oldest first.
+    pub(super) fn dispatches(&self) -> impl Iterator<Item = (u64, &Arc<Dispatch>)> {
+        (self.retired..).zip(&self.in_flight).filter_map(|(number, p)| match &p.progress {
+            Progress::Running(d) => Some((number, d)),
             Progress::Done => None,
         })
+    }
+
+    /// Returns the dispatches that run, oldest first.
+    pub(super) fn running(&self) -> impl Iterator<Item = &Arc<Dispatch>> {
+        self.dispatches().map(|(_, dispatch)| dispatch)
     }
 
     fn slot(&self, index: u64) -> u64 {
@@ -271,7 +288,12 @@ impl Queue {
             }
             if let Some(fault) = dispatch.fault.get() {
                 let kernel_object = dispatch.packet.kernel_object;
-                return Err(QueueError::Kernel { fault: fault.clone(), kernel_object, packet: number });
+                return Err(QueueError::Kernel {
+                    fault: fault.clone(),
+                    kernel_object,
+                    entry: dispatch.entry,
+                    packet: number,
+                });
             }
             let times = dispatch.started.get().map(|&start| (start, with.host.now()));
             let completion = entry.packet.completion;

@@ -348,7 +348,7 @@ fn packet_errors_have_names() {
 fn kernel_faults_name_their_place() {
     let packet = Packet::kernel(&dispatch([128, 1, 1], [64, 1, 1]), true, 0);
     let fault = |words: &[u32]| match ends(words, &[packet]) {
-        Some(QueueError::Kernel { fault, kernel_object: DESCRIPTOR, packet: 0 }) => fault,
+        Some(QueueError::Kernel { fault, kernel_object: DESCRIPTOR, entry: CODE, packet: 0 }) => fault,
         other => panic!("{words:x?}: {other:?}"),
     };
     let trap = fault(&[S_NOP, 0xbf92_0002]); // s_trap 2

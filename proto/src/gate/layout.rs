@@ -8,6 +8,7 @@
 //! | 64 | broker | request, deadline, stamps and duties of the lease to come |
 //! | 128 | worker | report of the lease that ended, or of the one that runs |
 //! | 256 | worker | counters that only grow |
+//! | 1024 | worker | what the last suspend [saved](super::saved), by dispatch |
 //! | 4096 | worker | [histograms](crate::histogram) |
 //!
 //! A report is stable from the release until the next grant, and only the broker grants; so the broker reads all of it without
@@ -83,6 +84,10 @@ impl GateLayout {
     pub const UNPARKS: usize = 304;
     /// Worker counter: packets that were damaged or refused.
     pub const BAD_PACKETS: usize = 312;
+
+    /// Worker: sequence of the table of what was saved: odd while it is written. The number of entries follows, then the entries,
+    /// [`SAVED_WORDS`](super::SAVED_WORDS) each.
+    pub const SAVED: usize = 1024;
 
     /// Worker histogram: from seeing a packet to its completion.
     pub const DISPATCH_LATENCY: usize = PAGE_BYTES as usize;

@@ -1,7 +1,7 @@
 //! Parts that several messages have in common: what a device is, how it failed, and the words for "no".
 
 use crate::ids::{Bytes, DeviceAddress, QueueId};
-use crate::limits::{DEVICE_NAME_MAX, FAULT_KERNEL_NAME_MAX, ISA_NAME_MAX};
+use crate::limits::{DEVICE_NAME_MAX, FAULT_KERNEL_NAME_MAX, ISA_NAME_MAX, SENTENCE_MAX};
 use crate::text::Text;
 use crate::wire::{record, wire_enum};
 
@@ -197,5 +197,7 @@ record! {
         pc: DeviceAddress,
         /// Name of the kernel, if known.
         kernel: Text<{ FAULT_KERNEL_NAME_MAX }>,
+        /// The whole story in words, as far as it fits: work-group, wave and lane, how far into the kernel, or what was asked for and what there is.
+        detail: Text<{ SENTENCE_MAX }>,
     }
 }

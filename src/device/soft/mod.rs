@@ -12,10 +12,10 @@ pub use space::AddressSpace;
 
 use super::{
     ContextBytes, CuMask, Device, DeviceError, DeviceFacts, DeviceFault, DeviceMemory, FaultClass, Lease, Preemption,
-    QueueHandle, QueueSpec, RunEnd, RunReport,
+    QueueHandle, QueueSpec, Resident, RunEnd, RunReport,
 };
 use crate::clock;
-use gcn::engine::{Context, ContextSize, Host, Outcome, QueueError, QueueId};
+use gcn::engine::{Context, ContextSize, DispatchSize, Host, LaunchError, Outcome, QueueError, QueueId};
 use gcn::fault::FaultKind;
 use gcn::hardware::CuHardware;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -172,6 +172,17 @@ impl Device for SoftDevice {
     fn context_peak(&self) -> ContextBytes {
         self.context.peak_size().into()
     }
+
+    fn residents(&self) -> Vec<Resident> {
+        let sizes = self.context.dispatch_sizes();
+        let resident = |d: &DispatchSize| Resident {
+            queue: QueueHandle(d.queue.0),
+            packet: d.packet,
+            kernel_object: d.kernel_object,
+            bytes: d.size.into(),
+        };
+        sizes.iter().map(resident).collect()
+    }
 }
 
 impl From<ContextSize> for ContextBytes {
@@ -240,6 +251,7 @@ fn describe(error: &QueueError) -> DeviceFault {
             };
             (kind, address, Some(fault.pc), Some(*kernel_object))
         }
+        QueueError::Launch { error: LaunchError::Cooperative { .. }, .. } => (FaultClass::Resources, None, None, None),
         QueueError::Packet { .. } | QueueError::Launch { .. } => (FaultClass::Packet, None, None, None),
         QueueError::Memory { fault, .. } => (FaultClass::Memory, Some(fault.address), None, None),
     };
