@@ -182,6 +182,15 @@ pub(crate) fn place_aligned(session: &Session, bytes: u64, align: u64) -> Result
     arena.allocate(bytes, align).map(Some).map_err(ClientError::from)
 }
 
+/// What large buffers begin at a multiple of.
+const LARGE: u64 = 2 << 20;
+
+/// Returns what the address of a buffer is a multiple of: the power of two that its size reaches, up to [`LARGE`]. AMD's driver library places
+/// buffers like this, and device code relies on it: `malloc` in kernels finds the head of a 2 MiB slab by cutting an address.
+fn alignment(bytes: u64) -> u64 {
+    bytes.checked_ilog2().map_or(PAGE_BYTES, |log| 1 << log).clamp(PAGE_BYTES, LARGE)
+}
+
 /// Maps what came where it was announced to be.
 pub(crate) fn map(memory: &MemFd, place: Option<ArenaRange>, address: DeviceAddress) -> Result<Mapping, ClientError> {
     Ok(match place {
@@ -198,7 +207,7 @@ pub(crate) fn wanted(place: Option<&ArenaRange>) -> DeviceAddress {
 
 impl RawBuffer {
     pub(crate) fn new(session: &Session, kind: BufferKind, bytes: u64) -> Result<Self, ClientError> {
-        let place = match place(session, bytes) {
+        let place = match place_aligned(session, bytes, alignment(bytes)) {
             // The arena is far larger than any limit, so what does not fit is over the limit; let the worker say which.
             Err(ClientError::Arena(ArenaError::Full { .. } | ArenaError::Impossible { .. })) => None,
             other => other?,
@@ -267,5 +276,25 @@ impl Buffer {
     /// Returns `bytes` bytes at `offset` as a claim, to name it in a request.
     pub(crate) fn part(&self, bytes: u64) -> ClaimedRange {
         ClaimedRange { buffer: self.raw.id, offset: Bytes(0), bytes: Bytes(bytes) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn large_buffers_begin_where_device_code_expects() {
+        for (bytes, align) in [
+            (0, 4096),
+            (1, 4096),
+            (4096, 4096),
+            (12_288, 8192),
+            ((2 << 20) - 1, 1 << 20),
+            (2 << 20, 2 << 20),
+            (u64::MAX, 2 << 20),
+        ] {
+            assert_eq!(alignment(bytes), align, "{bytes}");
+        }
     }
 }
