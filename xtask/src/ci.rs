@@ -40,7 +40,7 @@ const STEPS: &[Step] = &[
     Step { name: "isa", run: |_, _| isa::check() },
     Step { name: "hsa", run: |_, _| hsa::check(true) },
     Step { name: "rocr", run: |_, _| rocr::check() },
-    Step { name: "interop", run: |_, _| interop::check() },
+    Step { name: "interop", run: |_, _| interop::check(None) },
     Step { name: "counts", run: |_, _| counts::check(false) },
     Step { name: "benches", run: |root, _| cargo(root, &["test", "--workspace", "--bench", "*"], &[]) },
 ];

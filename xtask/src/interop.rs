@@ -6,6 +6,7 @@
 
 mod broker;
 mod programs;
+mod sharing;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,13 +15,26 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-use broker::{Broker, Outcome, run};
+use broker::{Broker, Outcome, Setup, run};
 use programs::{Expected, PROGRAMS};
 
 /// The packages whose versions the table names.
 const PACKAGES: [&str; 4] = ["rocminfo", "libamdhip64-5", "hipcc", "libamd-comgr2"];
 /// How long any one program may take: far more than it does, on a machine with other work.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// What the programs' tenant may have.
+const CONFIG: &str = "\
+unknown = \"default\"
+
+[[tenant]]
+name = \"default\"
+vram = \"1GiB\"
+host_memory = \"2GiB\"
+sessions = 16
+queues = 64
+";
+/// The device that is shared.
+const DEVICE: &str = "soft:cus=4,vram=4GiB";
 /// rocminfo from exec to exit, on a machine with nothing else to do.
 const ROCMINFO_MS: u128 = 50;
 
@@ -32,22 +46,29 @@ struct Row {
     seen: Result<String>,
 }
 
-/// Runs everything.
-pub(crate) fn check() -> Result<()> {
+/// Runs everything, or of the programs of `tests/hip` and the sharing only what has this in its name.
+pub(crate) fn check(only: Option<&str>) -> Result<()> {
     let root = crate::root();
     let place = Place::prepare(&root)?;
     place.compile(&root)?;
-    let broker = Broker::start(&place)?;
-    let mut rows = vec![exports(&root, &place), rocminfo(&broker), hidden(&broker), wrong_tenant(&broker)];
-    for program in PROGRAMS {
+    let (config, device) = (CONFIG.to_owned(), DEVICE.to_owned());
+    let broker = Broker::start(&place, &Setup { name: "interop", config, device, processors: None })?;
+    let wanted = |name: &str| only.is_none_or(|only| name.contains(only));
+    let mut rows = Vec::new();
+    if only.is_none() {
+        rows.extend([exports(&root, &place), rocminfo(&broker), hidden(&broker), wrong_tenant(&broker)]);
+    }
+    for program in PROGRAMS.iter().filter(|program| wanted(program.name)) {
         rows.push(one(&broker, program.name, program.environment, &program.expected));
     }
-    rows.push(together(&broker, 2));
-    rows.push(together(&broker, 4));
-    rows.push(killed(&broker));
-    rows.push(sandboxed(&broker, &place));
+    if only.is_none() {
+        rows.extend([together(&broker), sandboxed(&broker, &place)]);
+    }
     rows.push(reclaimed(&broker));
     broker.end()?;
+    if wanted("sharing") {
+        rows.extend(sharing::check(&place)?);
+    }
     report(&rows)
 }
 
@@ -194,43 +215,23 @@ fn wrong_tenant(broker: &Broker) -> Row {
     })
 }
 
-/// Several programs at once, every one right.
-fn together(broker: &Broker, count: usize) -> Row {
+/// Several programs of one tenant at once, every one right.
+fn together(broker: &Broker) -> Row {
     let names = ["matmul", "atomics", "sort", "reduction"];
     let begun = Instant::now();
     let outcomes: Vec<_> = std::thread::scope(|scope| {
-        let all: Vec<_> =
-            (0..count).map(|k| scope.spawn(move || (names[k], run(broker.tenant(names[k]), PATIENCE)))).collect();
+        let all = names.map(|name| scope.spawn(move || (name, run(broker.tenant(name), PATIENCE))));
         all.into_iter().filter_map(|thread| thread.join().ok()).collect()
     });
     let all_right = || {
-        ensure!(outcomes.len() == count, "a thread was lost");
+        ensure!(outcomes.len() == names.len(), "a thread was lost");
         for (name, outcome) in &outcomes {
             let outcome = outcome.as_ref().map_err(|error| anyhow::anyhow!("{name}: {error:#}"))?;
             Expected::Right.judge(name, outcome).with_context(|| outcome.tail())?;
         }
         Ok("all right".to_owned())
     };
-    Row { what: format!("{count} programs at once"), ms: begun.elapsed().as_millis(), seen: all_right() }
-}
-
-/// One is killed while it works, and the other one does not notice.
-fn killed(broker: &Broker) -> Row {
-    let begun = Instant::now();
-    let seen = || {
-        let mut victim = broker.tenant("events").spawn().context("cannot run events")?;
-        let other = std::thread::scope(|scope| {
-            let other = scope.spawn(|| run(broker.tenant("atomics"), PATIENCE));
-            broker.wait_for_sessions(2);
-            victim.kill().context("cannot kill events")?;
-            victim.wait().context("cannot wait for events")?;
-            other.join().map_err(|_| anyhow::anyhow!("a thread was lost"))?
-        })?;
-        Expected::Right.judge("atomics", &other).with_context(|| other.tail())?;
-        Ok("the other is right".to_owned())
-    };
-    let seen = seen();
-    Row { what: "one killed beside another".to_owned(), ms: begun.elapsed().as_millis(), seen }
+    Row { what: "4 programs of one tenant".to_owned(), ms: begun.elapsed().as_millis(), seen: all_right() }
 }
 
 /// In a sandbox that has the socket, the library and no device: what a container gets.

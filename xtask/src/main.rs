@@ -54,6 +54,7 @@ cargo xtask COMMAND
   bench-ab BASE [PROBE...] [--rounds N] [--keep]
                                 build BASE and this tree, and compare their speed in turns; --keep: figures to docs/bench
   interop [--install]           rocminfo and the HIP programs of tests/hip as tenants of the built broker
+  interop --only NAME           those of the programs with this in their name, or `sharing`
   install --prefix DIR          build, and put wavegate and its library below DIR
   help                          this text
 
@@ -106,10 +107,11 @@ fn run(arguments: &[&str]) -> Result<()> {
         }
         ["soak", minutes] => soak::run(minutes),
         ["bench-ab", ref words @ ..] => bench_ab::run(&bench_ab::Wanted::parse(words)?),
+        ["interop", "--only", name] => interop::check(Some(name)),
         ["interop", ref flags @ ..] => {
             let [install] = flagged(flags, ["--install"])?;
             tools::require(tools::INTEROP, install)?;
-            interop::check()
+            interop::check(None)
         }
         ["install", "--prefix", prefix] => install::into(Path::new(prefix)),
         ["help" | "--help" | "-h"] => {

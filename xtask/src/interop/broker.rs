@@ -11,19 +11,18 @@ use anyhow::{Context as _, Result, bail, ensure};
 
 use super::Place;
 
-/// What the programs' tenant may have.
-pub(super) const CONFIG: &str = "\
-unknown = \"default\"
+/// What a broker of ours serves.
+pub(super) struct Setup {
+    /// Tells its files from those of others.
+    pub(super) name: &'static str,
+    /// Its configuration file.
+    pub(super) config: String,
+    /// The device that is shared.
+    pub(super) device: String,
+    /// Host processors for the programs, as `taskset` wants them; `None`: where the host puts them.
+    pub(super) processors: Option<String>,
+}
 
-[[tenant]]
-name = \"default\"
-vram = \"1GiB\"
-host_memory = \"2GiB\"
-sessions = 16
-queues = 64
-";
-/// The device that is shared.
-const DEVICE: &str = "soft:cus=4,vram=4GiB";
 /// How long the broker may take to begin, and sessions to go.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// Between two looks at something that changes.
@@ -35,20 +34,22 @@ pub(super) struct Broker {
     wavegate: PathBuf,
     programs: PathBuf,
     folder: PathBuf,
+    processors: Option<String>,
 }
 
 impl Broker {
     /// Starts one and waits until it can be connected to.
-    pub(super) fn start(place: &Place) -> Result<Broker> {
+    pub(super) fn start(place: &Place, setup: &Setup) -> Result<Broker> {
         // Short, because the path of a socket has at most 107 bytes.
-        let folder = std::env::temp_dir().join(format!("wavegate-interop-{}", std::process::id()));
+        let folder = std::env::temp_dir().join(format!("wavegate-{}-{}", setup.name, std::process::id()));
         fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
         let config = folder.join("broker.toml");
-        fs::write(&config, CONFIG).with_context(|| format!("cannot write {}", config.display()))?;
-        let log = fs::File::create(place.folder.join("broker.log")).context("cannot write the broker's log")?;
+        fs::write(&config, &setup.config).with_context(|| format!("cannot write {}", config.display()))?;
+        let log = fs::File::create(place.folder.join(format!("{}.log", setup.name)))
+            .context("cannot write the broker's log")?;
         let wavegate = place.built.join("wavegate");
         let child = Command::new(&wavegate)
-            .args(["serve", "--device", DEVICE, "--config"])
+            .args(["serve", "--device", &setup.device, "--config"])
             .arg(&config)
             .arg("--socket")
             .arg(folder.join("tenant.sock"))
@@ -60,11 +61,16 @@ impl Broker {
             .stderr(log)
             .spawn()
             .with_context(|| format!("cannot run {}", wavegate.display()))?;
-        let mut broker = Broker { child, wavegate, programs: place.folder.join("bin"), folder };
+        let processors = setup.processors.clone();
+        let mut broker = Broker { child, wavegate, programs: place.folder.join("bin"), folder, processors };
         let end = Instant::now() + PATIENCE;
         while !broker.folder.join("tenant.sock").exists() {
             let over = broker.child.try_wait().context("cannot wait for the broker")?;
-            ensure!(over.is_none() && Instant::now() < end, "the broker does not begin; see interop/broker.log");
+            ensure!(
+                over.is_none() && Instant::now() < end,
+                "the broker does not begin; see interop/{}.log",
+                setup.name
+            );
             std::thread::sleep(LOOK_EVERY);
         }
         Ok(broker)
@@ -82,7 +88,14 @@ impl Broker {
 
     /// Returns a command that runs any program as a tenant; `plain`: without a view of its own.
     pub(super) fn command(&self, program: impl AsRef<Path>, plain: bool) -> Command {
-        let mut command = Command::new(&self.wavegate);
+        let mut command = match &self.processors {
+            Some(list) => {
+                let mut command = Command::new("taskset");
+                command.args(["--cpu-list", list]).arg(&self.wavegate);
+                command
+            }
+            None => Command::new(&self.wavegate),
+        };
         command.arg("run").arg("--socket").arg(self.folder.join("tenant.sock"));
         if plain {
             command.arg("--plain");
@@ -116,12 +129,12 @@ impl Broker {
     /// Ends it in order.
     pub(super) fn end(mut self) -> Result<()> {
         let over = self.child.try_wait().context("cannot wait for the broker")?;
-        ensure!(over.is_none(), "the broker has ended by itself; see interop/broker.log");
+        ensure!(over.is_none(), "the broker has ended by itself; its log is beside the programs, in interop/");
         let pid = self.child.id().to_string();
         let told = Command::new("kill").args(["-TERM", &pid]).status().context("cannot run kill")?;
         ensure!(told.success(), "the broker cannot be told to end ({told})");
         let status = self.child.wait().context("cannot wait for the broker")?;
-        ensure!(status.success(), "the broker ended badly ({status}); see interop/broker.log");
+        ensure!(status.success(), "the broker ended badly ({status}); its log is beside the programs, in interop/");
         Ok(())
     }
 }

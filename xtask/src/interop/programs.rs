@@ -52,7 +52,7 @@ const fn right(name: &'static str) -> Program {
 
 const ABORT: i32 = 6;
 
-/// Every program. What the tenant `default` may have is in [`super::broker::CONFIG`].
+/// Every program. What the tenant `default` may have is in [`super::CONFIG`].
 pub(super) const PROGRAMS: &[Program] = &[
     Program {
         name: "props",
@@ -77,24 +77,10 @@ pub(super) const PROGRAMS: &[Program] = &[
     right("symbols"),
     right("dynamic_lds"),
     right("device_printf"),
-    Program {
-        name: "device_malloc",
-        environment: &[],
-        expected: Expected::NotYet {
-            says: "_Z4takePP4NodePi",
-            why: "a list built with malloc is damaged when it is read",
-        },
-    },
+    right("device_malloc"),
     Program { name: "device_assert", environment: &[], expected: Expected::Signal(ABORT, "thirteen") },
     right("groups"),
-    Program {
-        name: "cooperative",
-        environment: &[],
-        expected: Expected::NotYet {
-            says: "HSA_STATUS_ERROR_ILLEGAL_INSTRUCTION",
-            why: "this software GPU has no global wave sync",
-        },
-    },
+    right("cooperative"),
     right("occupancy"),
     right("texture"),
     Program {
@@ -108,6 +94,7 @@ pub(super) const PROGRAMS: &[Program] = &[
     Program { name: "fault", environment: &[], expected: Expected::Signal(ABORT, "HSA_STATUS_ERROR_MEMORY_FAULT") },
     Program { name: "fault", environment: &[("WAVEGATE_ON_FAULT", "error")], expected: Expected::Right },
     right("launches"),
+    right("share"),
 ];
 
 #[cfg(test)]
