@@ -4,7 +4,7 @@
 
 use crate::rig::{Rig, soft};
 use gcn::aql::Packet;
-use kernels::canary::{Survivors, read_case, survivors, write_case};
+use kernels::canary::{SCALAR_GROUPS, Survivors, read_case, scalar_survivors, scalars_case, survivors, write_case};
 use kernels::{Case, Target};
 use wavegate::device::soft::ComputeUnits;
 use wavegate::device::{CuMask, Device, RunEnd};
@@ -21,12 +21,7 @@ fn tenant(target: Target, threads: u32, units: &ComputeUnits) -> Rig {
 
 /// Lets a tenant of its own read what it never wrote, a work-group on each compute unit; returns the dump.
 fn look(target: Target, threads: u32, units: &ComputeUnits) -> Vec<u8> {
-    let mut rig = tenant(target, threads, units);
-    let case = read_case(CUS);
-    let mut queue = rig.queue(64);
-    let addresses = rig.submit(&mut queue, &case, 0);
-    rig.run();
-    rig.results(&case, &addresses).remove(0)
+    tenant(target, threads, units).dump(read_case(CUS)).1
 }
 
 fn times(n: u64, one: Survivors) -> Survivors {
@@ -52,11 +47,26 @@ fn after_a_scrub_it_finds_nothing() {
         let units = ComputeUnits::private(CUS).expect("compute units");
         let mut first = tenant(target, 1, &units);
         first.verify(&write_case(CUS, TAG));
-        first.device.scrub();
+        first.device.scrub().expect("the software GPU can");
         let dump = look(target, 1, &units);
         assert_eq!(survivors(&dump, TAG).total(), 0, "{target}");
         // Not only not the pattern: nothing at all.
         let case = read_case(CUS);
+        case.check(&[dump]).unwrap_or_else(|wrong| panic!("{target}: {wrong}"));
+    }
+}
+
+/// `canary` has a wave on each SIMD; this one has every wave slot.
+#[test]
+fn scalar_registers_of_every_wave_slot_are_scrubbed() {
+    for target in Target::ALL {
+        let units = ComputeUnits::private(CUS).expect("compute units");
+        let look = || tenant(target, 1, &units).dump(scalars_case(CUS * SCALAR_GROUPS, TAG));
+        look();
+        let found = scalar_survivors(&look().1, TAG);
+        assert_eq!(found, u64::from(CUS * SCALAR_GROUPS) * 4 * 60, "{target}");
+        tenant(target, 1, &units).device.scrub().expect("the software GPU can");
+        let (case, dump) = look();
         case.check(&[dump]).unwrap_or_else(|wrong| panic!("{target}: {wrong}"));
     }
 }
@@ -76,7 +86,7 @@ fn a_suspended_tenant_is_scrubbed_away_and_comes_back_whole() {
         assert!(first.device.suspend().copied() > 0);
 
         assert!(survivors(&look(target, 1, &units), TAG).total() > 0, "{target}: residue of the suspended");
-        first.device.scrub();
+        first.device.scrub().expect("the software GPU can");
         assert_eq!(survivors(&look(target, 1, &units), TAG).total(), 0, "{target}");
 
         first.device.resume();

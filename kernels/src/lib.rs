@@ -11,6 +11,8 @@
 //! Results are exact to the bit wherever the order of operations is fixed and every one of them is IEEE 754. Only `nbody`
 //! has a tolerance, because `v_rsq_f32` is specified to 1 ULP and no closer; its bound is derived where it is computed.
 //!
+//! [`scrub`] is apart: a program for every processor, that clears what others left; `canary` is its judge.
+//!
 //! The committed objects are what `cargo xtask kernels` builds from `src-gpu/`; CI compares the bytes.
 
 #![forbid(unsafe_code)]
@@ -19,6 +21,7 @@ mod case;
 mod check;
 mod programs;
 mod random;
+pub mod scrub;
 mod target;
 
 use std::fmt;
@@ -71,6 +74,11 @@ impl Kernel {
             _ if programs::NOT_COLLECTED.contains(&self.name) => None,
             _ => Some(programs::corpus(target, level)),
         }
+    }
+
+    /// Whether it judges what others left on the compute units, so that it passes only on clean ones.
+    pub fn wants_clean_units(&self) -> bool {
+        ["canary", "canary_scalars"].contains(&self.name)
     }
 
     /// Makes a run of `size` (see [`Kernel::sizes`]) with data decided by `seed`.

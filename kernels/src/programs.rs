@@ -71,12 +71,13 @@ pub(crate) const ALL: &[Kernel] = &[
     empty::KERNEL,
     canary::KERNEL,
     canary::WRITE_KERNEL,
+    canary::SCALARS_KERNEL,
     fault::KERNEL,
     runaway::KERNEL,
 ];
 
 /// Programs that the collections of other optimisation levels leave out.
-pub(crate) const NOT_COLLECTED: [&str; 3] = ["canary", "canary_write", "spin"];
+pub(crate) const NOT_COLLECTED: [&str; 4] = ["canary", "canary_scalars", "canary_write", "spin"];
 
 /// Returns the code object that holds all programs, optimised at `level`.
 pub(crate) fn corpus(target: Target, level: Level) -> &'static [u8] {

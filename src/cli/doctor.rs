@@ -149,6 +149,12 @@ fn print_gpu(gpu: &Gpu) {
     }
     let cleaner = if gpu.cleaner_shader { "offered" } else { "not offered" };
     println!("         driver isolation {}, cleaner shader {cleaner}", known(&gpu.enforce_isolation));
+    let scrub = match kernels::scrub::find(&gpu.target) {
+        Some(scrub) if scrub.was_run() => "cleared by a program that was run on the software GPU; --run tries it here",
+        Some(_) => "cleared by a program that nothing has run yet; --run tries it here",
+        None => "no program of this release clears them",
+    };
+    println!("         registers and LDS between tenants: {scrub}");
 }
 
 fn open(spec: &DeviceSpec) -> Result<Box<dyn Device>> {
@@ -176,7 +182,7 @@ fn checks(spec: &DeviceSpec) -> Result<Checks> {
         let case = kernel.small_case(1);
         // What ends in a fault ends the device too where that is AMD's, and what never ends needs a suspend: not asked for here.
         // `canary` judges what others left on the compute units, which is nobody's promise before a scrub.
-        if case.ending != Ending::Completes || kernel.name == "canary" {
+        if case.ending != Ending::Completes || kernel.wants_clean_units() {
             continue;
         }
         let done = one(&mut session, kernel, &case, target);

@@ -508,7 +508,10 @@ impl Daemon {
 /// Says once what an administrator must know of hardware before tenants share it.
 fn warn_of_leftovers(devices: &[DeviceSpec]) {
     for device in devices.iter().filter(|device| matches!(device, DeviceSpec::Rocr(_))) {
-        tracing::warn!(%device, "registers and LDS of this device are not scrubbed between tenants; see docs/hardware.md");
+        tracing::warn!(
+            %device,
+            "registers and LDS are scrubbed between tenants by a program that no card has run yet; `wavegate doctor --run` tries it"
+        );
     }
 }
 

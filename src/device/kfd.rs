@@ -162,6 +162,12 @@ impl Machine {
                     "add the user to the group render, and log in again",
                 ),
             }
+            if kernels::scrub::find(&gpu.target).is_none() {
+                problem(
+                    format!("no program of this release clears registers and LDS of {}", gpu.target),
+                    "use a release that knows the processor; with `scrub = false` in the configuration tenants may see each other's leftovers",
+                );
+            }
         }
         problems
     }
@@ -339,6 +345,11 @@ mod tests {
         let built = Built::new().mi210();
         fs::remove_file(built.0.join("dev/dri/renderD128")).unwrap();
         assert!(first(&built).0.contains("has no /dev/dri/renderD128"));
+        let built = Built::new().mi210();
+        let node = built.0.join("sys/class/kfd/kfd/topology/nodes/1/properties");
+        let newer = fs::read_to_string(&node).unwrap().replace("gfx_target_version 90010", "gfx_target_version 130000");
+        fs::write(&node, newer).unwrap();
+        assert!(first(&built).0.contains("clears registers and LDS of gfx1300"));
         let built = Built::new().file("sys/module/amdgpu/version", "1").file("dev/kfd", "");
         assert!(first(&built).0.contains("no GPU"));
     }

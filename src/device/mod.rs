@@ -326,6 +326,26 @@ pub enum DeviceError {
         /// What the device is.
         device: String,
     },
+    /// Waves that were to hold all registers or LDS of a device at once did not all come.
+    #[error(
+        "registers and LDS of the device could not be cleared: {waves} waves of {pass} were not there at once\n\
+         what next: does another program use the card? `wavegate doctor --run` tries it alone"
+    )]
+    Unscrubbed {
+        /// The kernel.
+        pass: &'static str,
+        /// Waves that should have been there.
+        waves: u32,
+    },
+    /// A processor without a program that clears it.
+    #[error(
+        "no program of this release clears registers and LDS of {target}: tenants would see what others left\n\
+         what next: with `scrub = false` in the configuration the device is shared all the same"
+    )]
+    NoScrub {
+        /// The processor.
+        target: String,
+    },
     /// Memory of the host.
     #[error(transparent)]
     Memory(#[from] sys::memfd::MemoryError),
@@ -432,8 +452,14 @@ pub trait Device: Send {
     /// Puts it back. Returns what was copied.
     fn resume(&mut self) -> ContextBytes;
 
-    /// Clears registers and LDS of the compute units, so that the next session finds nothing. Needs the lease, suspended or drained.
-    fn scrub(&mut self);
+    /// Whether [`scrub`](Self::scrub) can do what it promises on this device.
+    fn can_scrub(&self) -> Result<(), DeviceError> {
+        Ok(())
+    }
+
+    /// Clears registers and LDS of the compute units, so that the next session finds nothing. Needs the lease, suspended or drained. After an
+    /// error the device must not be used: what is on it is somebody else's.
+    fn scrub(&mut self) -> Result<(), DeviceError>;
 
     /// Returns what is resident or saved now.
     fn context(&self) -> ContextBytes;

@@ -148,7 +148,13 @@ impl StartError {
 impl Worker {
     /// Opens the device and serves the session to its end.
     fn run(self) -> Result<(), StartError> {
-        let (device, processors) = match self.open_device() {
+        let opened = self.open_device().and_then(|(device, processors)| {
+            if self.start.scrub != 0 {
+                device.can_scrub()?;
+            }
+            Ok((device, processors))
+        });
+        let (device, processors) = match opened {
             Ok(opened) => opened,
             Err(error) => {
                 let text = error.to_string();

@@ -94,9 +94,12 @@ impl From<DeviceError> for No {
             DeviceError::Code(_) | DeviceError::WrongTarget { .. } => DenyCode::Code,
             DeviceError::NoSuchMemory { .. } => DenyCode::Range,
             DeviceError::Contract { .. } => DenyCode::Unsupported,
-            DeviceError::Ring { .. } | DeviceError::Memory(_) | DeviceError::Threads(_) | DeviceError::Runtime(_) => {
-                DenyCode::Host
-            }
+            DeviceError::Ring { .. }
+            | DeviceError::Unscrubbed { .. }
+            | DeviceError::NoScrub { .. }
+            | DeviceError::Memory(_)
+            | DeviceError::Threads(_)
+            | DeviceError::Runtime(_) => DenyCode::Host,
         };
         No::because(code, error.to_string())
     }

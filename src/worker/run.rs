@@ -148,7 +148,8 @@ impl Runner {
 
     // With it.
 
-    fn begin_lease(&mut self, generation: LeaseGeneration) {
+    /// Makes the device this session's. Returns whether it may run: not if what others left on it is still there.
+    fn begin_lease(&mut self, generation: LeaseGeneration) -> bool {
         let gate = &self.shared.gate;
         gate.begin_report(generation);
         self.lease = Some(generation);
@@ -156,7 +157,10 @@ impl Runner {
         self.parked_total = 0;
         if self.scrub && gate.scrub() != Scrub::NONE {
             let begun = now_ns();
-            self.device.scrub();
+            if let Err(error) = self.device.scrub() {
+                self.shared.end(EndReason::DeviceLost, error.to_string());
+                return false;
+            }
             gate.put(GateLayout::SCRUB_TIME, now_ns().saturating_sub(begun));
         }
         if std::mem::take(&mut self.suspended) {
@@ -164,13 +168,15 @@ impl Runner {
             self.device.resume();
             gate.put(GateLayout::RESUME_TIME, now_ns().saturating_sub(begun));
         }
+        true
     }
 
     /// Runs once.
     fn turn(&mut self) {
         let generation = self.shared.gate.word().generation();
-        if self.lease != Some(generation) {
-            self.begin_lease(generation);
+        if self.lease != Some(generation) && !self.begin_lease(generation) {
+            // The session ends, and gives the lease back on its way.
+            return;
         }
         let gate = &self.shared.gate;
         let now = now_ns();

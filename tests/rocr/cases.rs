@@ -2,6 +2,7 @@
 
 use crate::rig::{PATIENCE, Rig};
 use gcn::aql::Packet;
+use kernels::canary::{SCALAR_GROUPS, read_case, scalar_survivors, scalars_case, survivors, write_case};
 use kernels::{Case, Ending};
 use std::process::Command;
 use std::time::Instant;
@@ -9,6 +10,8 @@ use wavegate::device::rocr::RocrDevice;
 use wavegate::device::{Allocate, CuMask, Device, DeviceError, FaultClass, Pool, Preemption, Rights, RunEnd};
 
 const PAGE: u64 = 4096;
+/// What marks words that a canary left.
+const TAG: u32 = 0x4242_0000;
 
 /// Runs the test `name` again in a process of its own, unless this is that process. Returns whether it is.
 fn alone(name: &str) -> bool {
@@ -103,11 +106,73 @@ cases! {
     fn every_kernel_passes_its_oracle() {
         let mut rig = rig();
         // One judges what others left on the compute units, which a device that cannot be scrubbed at will cannot answer for.
-        let all = kernels::all().iter().filter(|kernel| kernel.name != "canary");
+        let all = kernels::all().iter().filter(|kernel| !kernel.wants_clean_units());
         for case in all.map(|kernel| kernel.small_case(7)).filter(|case| case.ending == Ending::Completes) {
             rig.verify(&case);
             assert_eq!(rig.faults(), [], "{}", case.kernel);
         }
+    }
+
+    /// What one program leaves in registers and LDS the next one finds, on the fixture all of it, until the device is scrubbed.
+    fn a_scrub_leaves_nothing_on_any_compute_unit() {
+        let mut rig = rig();
+        rig.device.can_scrub().expect("a processor that is known");
+        let cus = rig.device.facts().compute_units;
+        // Whatever was there before this process.
+        rig.device.scrub().expect("nothing else runs");
+        let fixture = std::env::var("WAVEGATE_ROCR_DEVICE").is_ok_and(|device| device.contains("thunk="));
+        for scrub in [false, true, true] {
+            rig.verify(&write_case(cus, TAG));
+            if scrub {
+                rig.device.scrub().expect("nothing else runs");
+            }
+            let (case, dump) = rig.dump(read_case(cus));
+            let found = survivors(&dump, TAG);
+            match (scrub, fixture) {
+                (true, _) => case.check(&[dump]).unwrap_or_else(|wrong| panic!("{wrong}; {found:?}")),
+                // Each work-group has a compute unit to itself, and leaves 143,600 words.
+                (false, true) => assert_eq!(found.total(), 143_600 * u64::from(cus)),
+                (false, false) => println!("without a scrub {found:?} survive"),
+            }
+        }
+        let groups = SCALAR_GROUPS * cus;
+        for scrub in [false, true, true] {
+            rig.dump(scalars_case(groups, TAG));
+            if scrub {
+                rig.device.scrub().expect("nothing else runs");
+            }
+            let (case, dump) = rig.dump(scalars_case(groups, TAG));
+            let found = scalar_survivors(&dump, TAG);
+            match (scrub, fixture) {
+                (true, _) => case.check(&[dump]).unwrap_or_else(|wrong| panic!("{wrong}; {found} scalars survive")),
+                (false, true) => assert_eq!(found, 60 * 4 * u64::from(groups)),
+                (false, false) => println!("without a scrub {found} scalars survive"),
+            }
+        }
+        rig.verify(&case("matmul", 20, 1));
+    }
+
+    /// A scrub between two turns of a program that was suspended takes nothing from it.
+    fn a_scrub_leaves_suspended_waves_whole() {
+        let mut rig = rig();
+        if rig.device.facts().preemption < Preemption::Suspend {
+            println!("this device only drains");
+            return;
+        }
+        let case = case("nbody", 1024, 3);
+        let mut queue = rig.queue(64);
+        let done = rig.signal(1);
+        let addresses = rig.submit(&mut queue, &case, done.address());
+        let mut scrubs = 0;
+        // After the first looks, which only spin, each waits a little: so the program gets on between two scrubs.
+        while rig.run_until(204).end == RunEnd::Stopped {
+            rig.device.suspend();
+            rig.device.scrub().expect("nothing else runs");
+            rig.device.resume();
+            scrubs += 1;
+        }
+        assert!(done.value() == 0 && scrubs > 0, "{scrubs} scrubs");
+        rig.check(&case, &addresses);
     }
 
     fn completion_carries_the_devices_times() {

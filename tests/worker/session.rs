@@ -22,7 +22,7 @@ fn vector_add(client: &Client, queue: &client::Queue, seed: u64) -> Placed {
 fn every_kernel_agrees_with_its_oracle() {
     let stub = Stub::new(Policy::default());
     for (at, kernel) in kernels::all().iter().enumerate() {
-        // A session each: `canary` wants to find nothing, and within one session nobody wipes.
+        // A session each: canaries want to find nothing, and within one session nobody wipes.
         let client = stub.connect();
         let case = kernel.small_case(7);
         let queue = client.queue(64).unwrap();

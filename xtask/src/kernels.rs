@@ -3,7 +3,7 @@
 //! Promise: nothing in `kernels/objects/` changes unless every program built for every target, and a check compares bytes, not
 //! dates. Objects depend on the sources and on the versions of clang and lld, never on the folder they are built in: a
 //! check builds a copy of the sources in a temporary folder, so a path that found its way into an object shows up as
-//! a difference.
+//! a difference. The program that scrubs compute units is built for every processor that the compiler knows and that runs HSA programs.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -21,7 +21,7 @@ const TARGETS: [&str; 2] = ["gfx90a", "gfx942"];
 const LEVEL: &str = "-O2";
 const CORPUS_LEVELS: [&str; 3] = ["-O0", "-O1", "-O3"];
 /// Programs that are left out of the collections: their assembly needs registers that unoptimised code does not give it.
-const NOT_COLLECTED: [&str; 3] = ["canary", "canary_write", "spin"];
+const NOT_COLLECTED: [&str; 4] = ["canary", "canary_scalars", "canary_write", "spin"];
 
 /// Freestanding OpenCL C 2.0 for code object version 5; warnings are errors; floating-point operations are
 /// fused only where the source says so; no compiler identification and no debug information.
@@ -48,6 +48,13 @@ const COMPILE: &[&str] = &[
 /// in the `.comment` section, which tells later which release built an object.
 const LINK: &[&str] = &["-shared", "--strip-all", "--build-id=none", "--no-undefined"];
 
+/// The folder of the scrubbing program's objects, one for each processor.
+const SCRUB: &str = "scrub";
+/// Folders of objects.
+const FOLDERS: [&str; 3] = ["gfx90a", "gfx942", SCRUB];
+/// What it is built with in addition where a work-group may lie on one compute unit or on two, from GFX10 on: on one.
+const ONE_UNIT: &str = "-mcumode";
+
 /// Built objects by their path below `kernels/objects/`.
 type Objects = BTreeMap<PathBuf, Vec<u8>>;
 
@@ -61,13 +68,20 @@ pub(crate) fn rebuild(check: bool) -> Result<()> {
     }
 
     let temporary = Temporary::new()?;
-    let sources = if check { copy_of(&sources, &temporary.0.join("sources"))? } else { sources };
-    let built = build(&sources, &temporary.0.join("build"))?;
+    let scrub = room.join("src-scrub");
+    let (sources, scrub) = if check {
+        (copy_of(&sources, &temporary.0.join("sources"))?, copy_of(&scrub, &temporary.0.join("scrub"))?)
+    } else {
+        (sources, scrub)
+    };
+    let work = temporary.0.join("build");
+    let mut built = build(&sources, &work)?;
+    build_scrub(&scrub.join("scrub.cl"), &sources, &work, &mut built)?;
     let differences = compare(&read_objects(&committed)?, &built);
     if check {
         ensure!(
             differences.is_empty(),
-            "{} of {} code objects differ from what {COMPILER} and {LINKER} build from kernels/src-gpu:\n{}\n\
+            "{} of {} code objects differ from what {COMPILER} and {LINKER} build from kernels/src-gpu and kernels/src-scrub:\n{}\n\
              what next: run `cargo xtask kernels` and commit kernels/objects, or install the release of clang and lld \
              that built the committed ones (readelf -p .comment OBJECT names it; this is {})",
             differences.len(),
@@ -91,7 +105,7 @@ fn build(sources: &Path, work: &Path) -> Result<Objects> {
     for source in files_in(sources, "cl")? {
         let name = source.file_stem().unwrap_or_default();
         for target in TARGETS {
-            let object = compile(&source, sources, target, LEVEL, work)?;
+            let object = compile(&source, sources, target, &[LEVEL], work)?;
             built.insert(Path::new(target).join(name).with_extension("co"), object);
         }
     }
@@ -99,7 +113,7 @@ fn build(sources: &Path, work: &Path) -> Result<Objects> {
     fs::write(&collected, collection(sources)?).with_context(|| format!("cannot write {}", collected.display()))?;
     for target in TARGETS {
         for level in CORPUS_LEVELS {
-            let object = compile(&collected, sources, target, level, work)?;
+            let object = compile(&collected, sources, target, &[level], work)?;
             built.insert(Path::new(target).join(format!("corpus{level}.co")), object);
         }
     }
@@ -107,13 +121,42 @@ fn build(sources: &Path, work: &Path) -> Result<Objects> {
     Ok(built)
 }
 
+/// Builds the program that scrubs for every processor.
+fn build_scrub(source: &Path, headers: &Path, work: &Path, built: &mut Objects) -> Result<()> {
+    for target in processors()? {
+        let one_unit = (target.len() > "gfx90a".len()).then_some(ONE_UNIT);
+        let options: Vec<&str> = [LEVEL].into_iter().chain(one_unit).collect();
+        let object = compile(source, headers, &target, &options, work)?;
+        built.insert(Path::new(SCRUB).join(&target).with_extension("co"), object);
+    }
+    Ok(())
+}
+
+/// Asks the compiler for the processors that run HSA programs: all but GFX6, which has no flat addresses, and the generic names, which no
+/// card reports.
+fn processors() -> Result<Vec<String>> {
+    let list = Command::new(COMPILER)
+        .args(["-target", "amdgcn-amd-amdhsa", "-nogpulib", "--print-supported-cpus"])
+        .output()
+        .with_context(|| format!("cannot run {COMPILER}"))?;
+    // The list is told where complaints are told.
+    let text = format!("{}{}", String::from_utf8_lossy(&list.stdout), String::from_utf8_lossy(&list.stderr));
+    let names = text.split_whitespace().filter(|word| {
+        let number = word.strip_prefix("gfx").unwrap_or("");
+        number.len() >= 3 && number.chars().all(|c| c.is_ascii_hexdigit()) && !word.starts_with("gfx60")
+    });
+    let names: Vec<String> = names.map(str::to_owned).collect();
+    ensure!(!names.is_empty(), "{COMPILER} lists no processors:\n{text}");
+    Ok(names)
+}
+
 /// Compiles and links one source; returns the code object.
-fn compile(source: &Path, headers: &Path, target: &str, level: &str, work: &Path) -> Result<Vec<u8>> {
+fn compile(source: &Path, headers: &Path, target: &str, options: &[&str], work: &Path) -> Result<Vec<u8>> {
     let relocatable = work.join("object.o");
     let linked = work.join("object.co");
     run(Command::new(COMPILER)
         .args(COMPILE)
-        .arg(level)
+        .args(options)
         .arg(format!("-mcpu={target}"))
         .arg("-I")
         .arg(headers)
@@ -169,7 +212,7 @@ fn write(folder: &Path, built: &Objects) -> Result<()> {
         let path = folder.join(path);
         fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;
     }
-    for target in TARGETS {
+    for target in FOLDERS {
         let folder = folder.join(target);
         fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
     }
@@ -182,7 +225,7 @@ fn write(folder: &Path, built: &Objects) -> Result<()> {
 
 fn read_objects(folder: &Path) -> Result<Objects> {
     let mut objects = Objects::new();
-    for target in TARGETS {
+    for target in FOLDERS {
         let folder = folder.join(target);
         if !folder.exists() {
             continue;

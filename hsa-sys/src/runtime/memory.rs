@@ -173,14 +173,27 @@ impl HostBuffer {
         self.memory.bytes
     }
 
+    /// Returns the address at which the device sees it.
+    pub fn address(&self) -> u64 {
+        self.memory.at.as_ptr().expose_provenance() as u64
+    }
+
     /// Copies bytes into it. Nothing that runs on a device may use it meanwhile, which `&mut` stands for.
     ///
     /// # Panics
     /// When there are more than it holds.
     pub fn write(&mut self, from: &[u8]) {
-        assert!(from.len() <= self.memory.bytes, "more than the staging memory holds");
+        self.write_at(0, from);
+    }
+
+    /// Copies bytes into it from `offset` on.
+    ///
+    /// # Panics
+    /// When they do not fit.
+    pub fn write_at(&mut self, offset: usize, from: &[u8]) {
+        let to = self.place(offset, from.len());
         // SAFETY: host memory of this length, ours alone while it is borrowed exclusively.
-        unsafe { std::ptr::copy_nonoverlapping(from.as_ptr(), self.memory.at.as_ptr().cast(), from.len()) };
+        unsafe { std::ptr::copy_nonoverlapping(from.as_ptr(), to, from.len()) };
     }
 
     /// Copies bytes out of it.
@@ -188,9 +201,24 @@ impl HostBuffer {
     /// # Panics
     /// When more are wanted than it holds.
     pub fn read(&mut self, into: &mut [u8]) {
-        assert!(into.len() <= self.memory.bytes, "more than the staging memory holds");
+        self.read_at(0, into);
+    }
+
+    /// Copies bytes out of it from `offset` on.
+    ///
+    /// # Panics
+    /// When there are not so many.
+    pub fn read_at(&mut self, offset: usize, into: &mut [u8]) {
+        let from = self.place(offset, into.len());
         // SAFETY: as for writing; pool memory is never uninitialised, the driver clears it.
-        unsafe { std::ptr::copy_nonoverlapping(self.memory.at.as_ptr().cast(), into.as_mut_ptr(), into.len()) };
+        unsafe { std::ptr::copy_nonoverlapping(from, into.as_mut_ptr(), into.len()) };
+    }
+
+    /// Returns where `bytes` from `offset` are.
+    fn place(&self, offset: usize, bytes: usize) -> *mut u8 {
+        let end = offset.checked_add(bytes);
+        assert!(end.is_some_and(|end| end <= self.memory.bytes), "more than the staging memory holds");
+        self.memory.at.as_ptr().cast::<u8>().wrapping_add(offset)
     }
 }
 

@@ -3,7 +3,8 @@
 //! The two fill a compute unit of CDNA2 or CDNA3 alone: 256 work-items (a wave on each SIMD), all 512 vector registers of
 //! a lane, all 64 KiB of LDS. So a `canary` that runs where a `canary_write` ran before has the same cells, and on a
 //! device that does not scrub it finds the pattern. Its oracle demands zeros; [`survivors`] says how many words of a
-//! known tag came through, so that a test can also prove that it would notice.
+//! known tag came through, so that a test can also prove that it would notice. `canary_scalars` does both in one program, for the scalar registers
+//! of all wave slots.
 
 use std::sync::Arc;
 
@@ -25,6 +26,16 @@ pub(crate) const WRITE_KERNEL: Kernel = super::kernel!(
     Sizes { unit: "work-groups", small: 2, default: 8, max: 1 << 20 },
     |groups, seed| write_case(groups, Random::new(seed).u32() >> 2 | 1 << 30)
 );
+
+pub(crate) const SCALARS_KERNEL: Kernel = super::kernel!(
+    "canary_scalars",
+    "stores scalar registers of every wave slot that it never wrote, and leaves a pattern there",
+    Sizes { unit: "work-groups", small: 3, default: 64, max: 1 << 20 },
+    |groups, seed| scalars_case(groups, Random::new(seed).u32() >> 2 | 1 << 30)
+);
+
+/// Work-groups of `canary_scalars` that take all wave slots of a compute unit.
+pub const SCALAR_GROUPS: u32 = 8;
 
 const ITEMS: usize = 256;
 const LDS_WORDS: usize = 16384;
@@ -74,6 +85,34 @@ pub fn write_case(groups: u32, tag: u32) -> Case {
         work: None,
         oracle: Arc::new(Folded { groups: groups as usize, tag }),
     }
+}
+
+/// Makes a run of `canary_scalars` on `groups` work-groups; `tag` decides the pattern that it leaves.
+///
+/// # Panics
+/// If `groups` is 0 or over 2^24 - 1.
+pub fn scalars_case(groups: u32, tag: u32) -> Case {
+    let waves = groups as usize * ITEMS / 64;
+    Case {
+        kernel: SCALARS_KERNEL.name,
+        grid: grid(groups),
+        workgroup: [ITEMS as u16, 1, 1],
+        dynamic_lds: 0,
+        buffers: vec![Buffer::output("dump", Element::U32, waves * SCALAR_WORDS)],
+        args: vec![Arg::buffer(0), Arg::U32(tag)],
+        ending: Ending::Completes,
+        work: None,
+        oracle: Arc::new(CleanScalars { waves }),
+    }
+}
+
+/// Counts the words of `dump`, the first buffer of a `canary_scalars` run, that an earlier run with `tag` left there.
+pub fn scalar_survivors(dump: &[u8], tag: u32) -> u64 {
+    let found = words(dump).enumerate().filter(|&(at, word)| {
+        let scalar = SCALARS.start + (at % SCALAR_WORDS) as u32;
+        SCALARS.contains(&scalar) && word == Cell::Scalar(scalar).pattern(tag)
+    });
+    found.count() as u64
 }
 
 fn grid(groups: u32) -> [u32; 3] {
@@ -174,6 +213,21 @@ impl Oracle for Clean {
 }
 
 #[derive(Debug)]
+struct CleanScalars {
+    waves: usize,
+}
+
+impl Oracle for CleanScalars {
+    fn expected(&self, before: &[Buffer]) -> Vec<(usize, Expected)> {
+        let mut dump = before[0].u32s();
+        for wave in dump[..self.waves * SCALAR_WORDS].chunks_mut(SCALAR_WORDS) {
+            wave[..SCALARS.len()].fill(0);
+        }
+        vec![(0, Expected::Exact(dump))]
+    }
+}
+
+#[derive(Debug)]
 struct Folded {
     groups: usize,
     tag: u32,
@@ -220,6 +274,18 @@ mod tests {
         assert_eq!(found, expected);
         assert_eq!(found.total(), 143_600);
         assert_eq!(survivors(&dump(0x1234_0001, |_| true), 0x7234_0001), Survivors::default());
+    }
+
+    #[test]
+    fn scalars_of_every_wave_are_counted() {
+        let case = scalars_case(2, 9);
+        let mut dump = case.buffers[0].u32s();
+        for wave in dump[..8 * SCALAR_WORDS].chunks_mut(SCALAR_WORDS) {
+            wave.iter_mut().zip(SCALARS).for_each(|(word, n)| *word = Cell::Scalar(n).pattern(9));
+        }
+        let dump = bytes_of_u32(&dump);
+        assert_eq!((scalar_survivors(&dump, 9), scalar_survivors(&dump, 10_000)), (8 * 60, 0));
+        assert!(case.check(&[dump]).is_err());
     }
 
     #[test]

@@ -177,7 +177,7 @@ impl RocrMemory {
 ///
 /// ROCr looks kernels up in the section `.symtab`; without one it loads the object without a complaint and knows no kernel. The dynamic
 /// symbols, which stripping leaves, have the same form: they pass for the table under its name and type. What is loaded stays as it is.
-fn with_symbols(file: &[u8]) -> Vec<u8> {
+pub(super) fn with_symbols(file: &[u8]) -> Vec<u8> {
     let mut file = file.to_vec();
     let number = |at: usize, bytes: usize| {
         let field = file.get(at..at.checked_add(bytes)?)?;

@@ -6,6 +6,7 @@
 //! | what | rests on |
 //! |---|---|
 //! | memory, code, queues, barriers, completion times, queue errors, memory faults | `rocr-soft` |
+//! | scrubbing of registers and LDS on gfx90a | `rocr-soft`; on other processors `unverified` |
 //! | suspend of running waves by the driver | `rocr-soft` through the thunk; the driver's ioctl is `unverified` |
 //! | everything on an AMD card | `unverified` |
 //!
@@ -15,6 +16,7 @@
 mod config;
 mod memory;
 mod queue;
+mod scrub;
 
 pub use config::{RocrConfig, RocrConfigError};
 
@@ -28,6 +30,7 @@ use hsa_sys::table::{Library, OpenError};
 
 use self::memory::RocrMemory;
 use self::queue::{TenantQueue, With};
+use self::scrub::Scrubber;
 use super::{
     ContextBytes, CuMask, Device, DeviceError, DeviceFacts, DeviceFault, DeviceMemory, FaultClass, Lease, Preemption,
     QueueHandle, QueueSpec, RunEnd, RunReport,
@@ -57,6 +60,7 @@ pub struct RocrDevice {
     next_queue: u32,
     pause: Option<Pause>,
     hz: u64,
+    scrubber: Option<Scrubber>,
     /// The device faulted: it runs nothing any more.
     lost: Option<String>,
 }
@@ -119,8 +123,9 @@ impl RocrDevice {
             wants_backing: false,
             chooses_addresses: true,
         };
+        let scrubber = Scrubber::new(&runtime, &agent, &facts.target, facts.compute_units)?;
         let queues = BTreeMap::new();
-        Ok(RocrDevice { facts, runtime, agent, memory, queues, next_queue: 0, pause, hz, lost: None })
+        Ok(RocrDevice { facts, runtime, agent, memory, queues, next_queue: 0, pause, hz, scrubber, lost: None })
     }
 
     /// Returns which way leads to suspending queues, if one does.
@@ -229,8 +234,17 @@ impl Device for RocrDevice {
         ContextBytes::default()
     }
 
-    /// Does nothing yet: no kernel of ours clears the registers and LDS of a card. `docs/hardware.md` says what that means for who may share one.
-    fn scrub(&mut self) {}
+    fn can_scrub(&self) -> Result<(), DeviceError> {
+        match self.scrubber {
+            Some(_) => Ok(()),
+            None => Err(DeviceError::NoScrub { target: self.facts.target.clone() }),
+        }
+    }
+
+    fn scrub(&mut self) -> Result<(), DeviceError> {
+        self.can_scrub()?;
+        self.scrubber.as_mut().map_or(Ok(()), Scrubber::run)
+    }
 
     fn context(&self) -> ContextBytes {
         ContextBytes::default()

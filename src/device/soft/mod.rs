@@ -160,9 +160,10 @@ impl Device for SoftDevice {
         self.units.with(|hw| context.resume(&mut hw[..cus])).into()
     }
 
-    fn scrub(&mut self) {
+    fn scrub(&mut self) -> Result<(), DeviceError> {
         let cus = self.cus;
         self.units.with(|hw| hw[..cus].iter_mut().for_each(CuHardware::scrub));
+        Ok(())
     }
 
     fn context(&self) -> ContextBytes {
