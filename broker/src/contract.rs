@@ -321,6 +321,31 @@ impl SwitchParts {
     }
 }
 
+/// A lease as it was when it was last booked.
+///
+/// From the start on every nanosecond is either occupancy or parked: `until - started_at = occupancy + parked`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LeaseSpan {
+    /// Which device, in the order of the configuration.
+    pub device: u32,
+    /// Which partition of it.
+    pub partition: u32,
+    /// The lease.
+    pub generation: LeaseGeneration,
+    /// When it was granted.
+    pub granted_at: Instant,
+    /// When its first instruction ran, and its occupancy began; `None` if that was not seen.
+    pub started_at: Option<Instant>,
+    /// When it ended, or up to when it is booked.
+    pub until: Instant,
+    /// Start to end, less what was parked.
+    pub occupancy: Nanos,
+    /// What was parked.
+    pub parked: Nanos,
+    /// How urgently it was wanted back at last.
+    pub level: Level,
+}
+
 /// What is worth remembering.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
@@ -373,6 +398,12 @@ pub enum Event {
         from: SessionId,
         /// Who got it.
         to: SessionId,
+        /// Which device it was, in the order of the configuration.
+        device: u32,
+        /// Which partition of it.
+        partition: u32,
+        /// When it was wanted back; the parts follow from there.
+        requested_at: Instant,
         /// Whether both belong to one tenant.
         same_tenant: bool,
         /// What it cost.
@@ -386,8 +417,10 @@ pub enum Event {
         session: SessionId,
         /// Its tenant.
         tenant: TenantName,
-        /// Grant to stop, less what was parked.
+        /// First instruction to stop, less what was parked.
         occupancy: Nanos,
+        /// When and where.
+        span: LeaseSpan,
         /// Why; `None` if it was parked and taken, or its worker died.
         reason: Option<StopReason>,
     },

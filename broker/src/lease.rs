@@ -129,7 +129,7 @@ impl Broker {
             generation,
             granted_at,
             ends_at: granted_at.after(slice),
-            started: false,
+            started_at: None,
             may_park: !contended,
             parked: Nanos(0),
             occupancy: Nanos(0),
@@ -299,12 +299,15 @@ impl Broker {
                 if let Some(view) = view {
                     self.book(at, view, wanted_at.unwrap_or(now).min(now));
                 }
+                // What recovery takes from here on is nobody's lease.
+                let span = match &self.lessors[at].holder {
+                    Holder::Lease(lease) => self.lessors[at].span(lease),
+                    Holder::Nobody | Holder::Granting { .. } => return,
+                };
                 let kind = if wanted_at.is_some() { ChargeKind::Recovery } else { ChargeKind::Occupancy };
                 let _ = self.lessors[at].sched.charge(node, kind, to_sched(now));
-                let Holder::Lease(lease) = core::mem::replace(&mut self.lessors[at].holder, Holder::Nobody) else {
-                    return;
-                };
-                self.emit(Event::LeaseEnded { session, tenant, occupancy: lease.occupancy, reason: None });
+                self.lessors[at].holder = Holder::Nobody;
+                self.emit(Event::LeaseEnded { session, tenant, occupancy: span.occupancy, span, reason: None });
             }
             Holder::Granting { session: s, .. } if *s == session => self.lessors[at].holder = Holder::Nobody,
             _ => {}
@@ -327,6 +330,7 @@ impl Broker {
     ) {
         self.book(at, view, stopped_at.max(Instant(now.0.saturating_sub(STOP_CLAIM_MAX.0))));
         let Holder::Lease(lease) = core::mem::replace(&mut self.lessors[at].holder, Holder::Nobody) else { return };
+        let span = self.lessors[at].span(&lease);
         let Lease { session, tenant, occupancy, level, wanted_at, granted_at, .. } = lease;
         if let Some(s) = self.sessions.get_mut(&session) {
             s.occupancy.0 = s.occupancy.0.saturating_add(occupancy.0);
@@ -349,18 +353,22 @@ impl Broker {
             let saved = if reason.is_some() { view.context } else { Bytes(0) };
             SwitchFrom { session, tenant, requested_at, stopped_at, saved }
         });
-        self.emit(Event::LeaseEnded { session, tenant, occupancy, reason });
+        self.emit(Event::LeaseEnded { session, tenant, occupancy, span, reason });
         self.move_on(now, session);
     }
 
     fn book(&mut self, at: usize, view: &GateView, until: Instant) {
         let Some(first) = self.lessors[at].book(view, until) else { return };
+        let (device, partition) = (self.lessors[at].device as u32, self.lessors[at].partition as u32);
         let Holder::Lease(lease) = &mut self.lessors[at].holder else { return };
         let Some(from) = lease.switch.take() else { return };
         let granted = lease.granted_at.max(from.stopped_at);
         let event = Event::Switched {
             from: from.session,
             to: lease.session,
+            device,
+            partition,
+            requested_at: from.requested_at,
             same_tenant: from.tenant == lease.tenant,
             parts: SwitchParts {
                 stop: from.stopped_at.since(from.requested_at),

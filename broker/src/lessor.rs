@@ -13,7 +13,7 @@ use sched::pace::{Outlook, Pacer};
 use sched::{ChargeKind, NodeId, Policy, Scheduler, Wake};
 
 use crate::config::{Config, ConfigError, GroupName, TenantConfig};
-use crate::contract::GateView;
+use crate::contract::{GateView, LeaseSpan};
 
 /// The lease of a partition, and everything needed to decide about it.
 pub(crate) struct Lessor {
@@ -73,8 +73,8 @@ pub(crate) struct Lease {
     pub(crate) granted_at: Instant,
     /// When its slice ends.
     pub(crate) ends_at: Instant,
-    /// Its first instruction has been seen.
-    pub(crate) started: bool,
+    /// When its first instruction ran and its occupancy began, if that has been seen.
+    pub(crate) started_at: Option<Instant>,
     /// Nobody waited when it was granted, or looked at last, so it may have parked since. Whoever is asked to yield gives the
     /// device back instead; a worker that says it was parked all the same would run for nothing.
     pub(crate) may_park: bool,
@@ -348,6 +348,21 @@ impl Lessor {
         }
     }
 
+    /// Returns a lease as it is booked by now.
+    pub(crate) fn span(&self, lease: &Lease) -> LeaseSpan {
+        LeaseSpan {
+            device: self.device as u32,
+            partition: self.partition as u32,
+            generation: lease.generation,
+            granted_at: lease.granted_at,
+            started_at: lease.started_at,
+            until: Instant(self.sched.booked_until().0.max(lease.granted_at.0)),
+            occupancy: lease.occupancy,
+            parked: lease.parked,
+            level: lease.level,
+        }
+    }
+
     /// Whether the holder has to give the device back when its slice is over: others wait, or the rest is reserved.
     pub(crate) fn contended(&self) -> bool {
         self.runnable > 1 || self.sched.config().policy.reserves()
@@ -385,7 +400,7 @@ impl Lessor {
         let inside = |at: Instant| at.clamp(lease.granted_at, until.max(lease.granted_at));
         let fresh = view.report == lease.generation;
         let mut first = None;
-        if !lease.started {
+        if lease.started_at.is_none() {
             let started = fresh && view.first_instruction_at.0 != 0;
             let at = if started { inside(view.first_instruction_at) } else { until };
             let scrub = if started { view.scrub.0.min(at.since(lease.granted_at).0) } else { 0 };
@@ -394,7 +409,7 @@ impl Lessor {
             if !started {
                 return None;
             }
-            lease.started = true;
+            lease.started_at = Some(Instant(sched.booked_until().0));
             *last_tenant = Some(lease.tenant);
             first = Some(at);
         }

@@ -56,7 +56,7 @@ pub use config::{
     Adaptive, Config, ConfigError, DeviceConfig, GroupConfig, GroupName, MatchRule, PartitionConfig, PartitionName,
     Placement, TenantConfig, Unknown,
 };
-pub use contract::{Action, AdminToken, ConnectionId, Event, GateView, Input, SwitchParts};
+pub use contract::{Action, AdminToken, ConnectionId, Event, GateView, Input, LeaseSpan, SwitchParts};
 pub use lease::{SLICE_GRACE, STOP_CLAIM_MAX};
 pub use ledger::{Denied, Ledger, Usage};
 pub use machine::{Broker, Phase};

@@ -19,9 +19,9 @@ use sched::NodeId;
 
 use crate::admission::{Peer, tenant_of};
 use crate::config::{Config, ConfigError, TenantConfig};
-use crate::contract::{Action, ConnectionId, Event, GateView, Input};
+use crate::contract::{Action, ConnectionId, Event, GateView, Input, LeaseSpan};
 use crate::ledger::{Denied, Ledger};
-use crate::lessor::Lessor;
+use crate::lessor::{Holder, Lessor};
 use crate::place::places;
 
 /// Where a session is in its life.
@@ -189,6 +189,23 @@ impl Broker {
     /// Returns the configuration in force, with all live changes.
     pub fn config(&self) -> &Config {
         &self.config
+    }
+
+    /// Returns the leases there are now, as far as they are booked.
+    pub fn leases(&self) -> impl Iterator<Item = (SessionId, TenantName, LeaseSpan)> {
+        self.lessors.iter().filter_map(|lessor| match &lessor.holder {
+            Holder::Lease(lease) => Some((lease.session, lease.tenant, lessor.span(lease))),
+            Holder::Nobody | Holder::Granting { .. } => None,
+        })
+    }
+
+    /// Returns what a tenant is owed on each partition that it competes on, as device, partition, and nanoseconds of device time:
+    /// positive if it received less than its share so far, negative if more.
+    pub fn lags(&self, tenant: &TenantName) -> impl Iterator<Item = (u32, u32, i64)> {
+        self.lessors.iter().filter_map(|lessor| {
+            let lag = lessor.sched.lag(lessor.node_of(tenant)?).ok()?;
+            Some((lessor.device as u32, lessor.partition as u32, lag))
+        })
     }
 
     /// Returns what is pinned.

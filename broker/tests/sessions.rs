@@ -66,6 +66,26 @@ fn saturated_tenants_share_by_weight() {
     w.shut_down();
 }
 
+#[test]
+fn leases_and_what_is_left_of_them_sum_to_the_time_of_the_device() {
+    let mut w = two();
+    (w.stop_time, w.start_time) = (7_000, 20_000);
+    let (red, blue) = (w.session(1000), w.session(1001));
+    w.submit(red, 300 * MS);
+    w.submit(blue, 400 * MS);
+    w.run(650 * MS);
+    let ended = w.events.iter().map(|e| if let Event::LeaseEnded { span, .. } = e { span.occupancy.0 } else { 0 });
+    let ended: u64 = ended.sum();
+    let Ok(AdminReply::Status(status)) = w.admin(AdminCommand::Status) else { panic!("no status") };
+    let open: Vec<_> = w.broker.leases().collect();
+    assert_eq!((open.len(), open[0].0), (1, blue), "red has nothing left to do");
+    assert!(ended > 300 * MS, "{ended}");
+    assert_eq!(ended + open[0].2.occupancy.0, status.totals().occupancy.0);
+    let lag = |tenant: &str| w.broker.lags(&name(tenant)).collect::<Vec<_>>();
+    assert!(matches!(lag("red")[..], [(0, 0, _)]) && lag("green").is_empty());
+    w.shut_down();
+}
+
 /// Found by the simulator, world `mixed`, seed 16.
 #[test]
 fn a_cap_holds_for_a_lone_tenant_too() {

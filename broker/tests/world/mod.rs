@@ -6,8 +6,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use broker::{
-    Action, AdminCommand, AdminReply, AdminToken, Broker, Config, ConnectionId, Event, GateView, Input, Peer,
-    TenantConfig, actions_per_input_max,
+    Action, AdminCommand, AdminReply, AdminToken, Broker, Config, ConnectionId, Event, GateView, Input, LeaseSpan,
+    Peer, TenantConfig, actions_per_input_max,
 };
 use proto::gate::{GateWord, LeaseState, Level, Scrub, StopReason};
 use proto::message::opening::Hello;
@@ -55,6 +55,8 @@ pub struct World {
     pub stop_time: u64,
     pub start_time: u64,
     last_holder: BTreeMap<(u32, u32), TenantName>,
+    /// When the last lease of each partition ended.
+    last_lease: BTreeMap<(u32, u32), Instant>,
     /// The device that programs ask for.
     pub device: u32,
     connections: u64,
@@ -95,6 +97,7 @@ impl World {
             stop_time: 0,
             start_time: 0,
             last_holder: BTreeMap::new(),
+            last_lease: BTreeMap::new(),
             device: 0,
             connections: 0,
         }
@@ -228,10 +231,23 @@ impl World {
                 if let Event::Switched { parts, .. } = &event {
                     assert!(parts.total().0 < 1 << 50);
                 }
+                if let Event::LeaseEnded { occupancy, span, .. } = &event {
+                    self.check_span(*occupancy, span);
+                }
                 self.events.push(event);
             }
         }
         None
+    }
+
+    /// Of every lease every nanosecond is accounted for, and no two of one partition overlap.
+    fn check_span(&mut self, occupancy: Nanos, span: &LeaseSpan) {
+        assert_eq!(occupancy, span.occupancy);
+        let began = span.started_at.unwrap_or(span.until);
+        assert!(span.granted_at <= began && began <= span.until && span.until <= self.now, "{span:?}");
+        assert_eq!(span.until.since(began).0, span.occupancy.0 + span.parked.0, "{span:?}");
+        let last = self.last_lease.insert((span.device, span.partition), span.until);
+        assert!(last.is_none_or(|last| last <= span.granted_at), "{span:?} overlaps one until {last:?}");
     }
 
     fn view(&mut self, session: SessionId) -> GateView {
