@@ -316,8 +316,10 @@ mod tests {
         let mut stats = Stats::new();
         for i in 0..1000 {
             let parts = SwitchParts { stop: Nanos(i * 17), grant: Nanos(i % 7), start: Nanos(900 + i) };
-            let (from, to) = (SessionId(1), SessionId(2));
-            stats.note(Instant(i), &Event::Switched { from, to, same_tenant: i % 2 == 0, parts, saved: Bytes(8) });
+            let (from, to, requested_at) = (SessionId(1), SessionId(2), Instant(i));
+            let (device, partition, same_tenant, saved) = (0, 0, i % 2 == 0, Bytes(8));
+            let switched = Event::Switched { from, to, device, partition, requested_at, same_tenant, parts, saved };
+            stats.note(Instant(i), &switched);
         }
         let (between, within) = stats.switches();
         for switches in [between, within] {
