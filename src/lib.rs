@@ -24,6 +24,11 @@ use std::process::ExitCode;
 /// The argument that makes this program a worker. Only the broker uses it, so the command line does not know it.
 const WORKER: &str = "worker";
 
+/// Has the kernel send this process SIGTERM when its parent ends. A parent that ended before is not noticed: then nobody connects, either.
+fn stop_with_parent() -> std::io::Result<()> {
+    Ok(rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::TERM))?)
+}
+
 /// Becomes what the arguments say.
 pub fn main() -> ExitCode {
     // First of all, because a worker is handed its descriptors by number, and because it should be ready soon.
@@ -36,8 +41,11 @@ pub fn main() -> ExitCode {
         cli::Invocation::Bench(command) => bench::run(&command).unwrap_or_else(cli::fail),
         cli::Invocation::PlayedRemote(args) => bench::serve(&args).unwrap_or_else(cli::fail),
         cli::Invocation::PlayedTenant(args) => stage::tenant::run(&args).unwrap_or_else(cli::fail),
-        cli::Invocation::Serve { options, level } => {
+        cli::Invocation::Serve { options, level, with_parent } => {
             log::to_stderr(level);
+            if with_parent && let Err(error) = stop_with_parent() {
+                return cli::fail(error);
+            }
             daemon::main(options).map_or_else(cli::fail, |()| ExitCode::SUCCESS)
         }
     }

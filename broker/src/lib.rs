@@ -54,7 +54,7 @@ pub use admin::{
 pub use admission::Peer;
 pub use config::{
     Adaptive, Config, ConfigError, DeviceConfig, GroupConfig, GroupName, MatchRule, PartitionConfig, PartitionName,
-    Placement, TenantConfig, Unknown,
+    Placement, SLICE_MAX, SLICE_MIN, TenantConfig, Unknown,
 };
 pub use contract::{Action, AdminToken, ConnectionId, Event, GateView, Input, LeaseSpan, SwitchParts};
 pub use lease::{SLICE_GRACE, STOP_CLAIM_MAX};

@@ -6,8 +6,8 @@
 //!
 //! Killing is the last resort: the holder's worker is killed while another tenant waits, timed to that one's completion.
 
-use super::figures::{histogram, time};
-use super::switch::{TENANTS, latency};
+use super::figures::{histogram, latency, time};
+use super::switch::TENANTS;
 use crate::clock::now_ns;
 use crate::device::soft::SoftConfig;
 use crate::stage::config::Scene;
@@ -19,6 +19,9 @@ use client::Client;
 use hdrhistogram::Histogram;
 use std::time::Duration;
 use sys::clock::Deadline;
+
+/// Longest time for what takes none.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// What is resident when a slice ends.
 #[derive(Clone, Copy, Debug, serde::Serialize)]
@@ -140,7 +143,8 @@ pub(super) fn killed(device: &SoftConfig) -> Result<Histogram<u64>> {
         work.send(&done)?;
         let begun = now_ns();
         rustix::process::kill_process(worker, rustix::process::Signal::KILL)?;
-        work.queue.wait(&done, Deadline::NEVER)?;
+        // Whoever inherits the device has it within milliseconds, or never.
+        work.queue.wait(&done, Deadline::after(PATIENCE))?;
         seen.saturating_record((now_ns() - begun).max(1));
     }
     Ok(seen)
@@ -148,7 +152,7 @@ pub(super) fn killed(device: &SoftConfig) -> Result<Histogram<u64>> {
 
 /// Waits until a session has the device; returns its worker.
 fn holder(broker: &PrivateBroker, session: u64) -> Result<rustix::process::Pid> {
-    let until = std::time::Instant::now() + Duration::from_secs(20);
+    let until = std::time::Instant::now() + PATIENCE;
     loop {
         let status = broker.status()?;
         let it = status.sessions.iter().find(|s| s.session == session).context("the session that is to be killed")?;

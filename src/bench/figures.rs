@@ -1,17 +1,9 @@
 //! Figures as people and programs read them: percentiles of single operations, medians of rounds with their interval.
 
+use crate::admin::Distribution;
 use crate::stage::wire::Latency;
-use anyhow::Result;
-use hdrhistogram::Histogram;
+pub(super) use crate::stage::wire::histogram;
 use serde::Serialize;
-
-/// Longest time that is told apart from longer ones: a minute.
-const MAX_NS: u64 = 60_000_000_000;
-
-/// Returns a histogram of nanoseconds, three digits.
-pub(super) fn histogram() -> Result<Histogram<u64>> {
-    Ok(Histogram::new_with_bounds(1, MAX_NS, 3)?)
-}
 
 /// The median of a few rounds, and the interval that holds the true median with at least 95 % (from order statistics: nothing is
 /// assumed of how the rounds are distributed). With fewer than six rounds there is no such interval, and the extremes stand for it.
@@ -47,6 +39,23 @@ impl std::fmt::Display for Median {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{:.4} [{:.4} .. {:.4}], {} rounds", self.value, self.low, self.high, self.rounds)
     }
+}
+
+/// Returns the worst of each percentile of several.
+pub(super) fn worst(all: impl IntoIterator<Item = Distribution>) -> Latency {
+    all.into_iter().map(latency).fold(Latency::default(), |worst, one| Latency {
+        count: worst.count + one.count,
+        p50: worst.p50.max(one.p50),
+        p90: worst.p90.max(one.p90),
+        p99: worst.p99.max(one.p99),
+        p999: worst.p999.max(one.p999),
+        max: worst.max.max(one.max),
+    })
+}
+
+/// Returns the broker's figures as a bench's.
+pub(super) fn latency(d: Distribution) -> Latency {
+    Latency { count: d.count, p50: d.p50_ns, p90: 0, p99: d.p99_ns, p999: d.p999_ns, max: d.max_ns }
 }
 
 /// Returns a time with the unit that suits it.

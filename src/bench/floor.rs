@@ -2,6 +2,8 @@
 
 use super::figures::histogram;
 use crate::clock::now_ns;
+use crate::device::soft::SoftConfig;
+use crate::stage;
 use crate::stage::wire::Latency;
 use anyhow::Result;
 use hdrhistogram::Histogram;
@@ -57,7 +59,8 @@ impl TwoWakes {
         let begun = now_ns();
         self.there.signal()?;
         let patience = Patience { spin_ns: SPIN.0, recheck_ns: RECHECK.0 };
-        wake::wait([&self.back.wake], patience, Deadline::NEVER, || {
+        // The other side answers at once, or has ended with an error.
+        wake::wait([&self.back.wake], patience, Deadline::after(Duration::from_secs(20)), || {
             (self.back.count.load(Ordering::Acquire) != before).then_some(())
         })?;
         Ok(now_ns() - begun)
@@ -88,9 +91,9 @@ pub(super) struct Floor {
 }
 
 impl Floor {
-    /// Measures both, for about a second.
-    pub(super) fn measure() -> Result<Floor> {
-        const TIMERS: u32 = 300;
+    /// Measures both, for about a second. Where the device has host processors of its own, one side of the wake-ups is played there, as a worker would.
+    pub(super) fn measure(device: Option<&SoftConfig>) -> Result<Floor> {
+        const TIMERS: u32 = 1_000;
         const WAKES: u32 = 3_000;
         // As the broker and the probe do.
         sys::clock::shorten_timer_slack()?;
@@ -101,8 +104,15 @@ impl Floor {
             timer.saturating_record(now_ns().saturating_sub(due).max(1));
         }
         let (mut two_wakes, mut echo) = (histogram()?, TwoWakes::start()?);
-        for _ in 0..WAKES {
-            two_wakes.saturating_record(echo.round_trip()?.max(1));
+        let mut wakes = || {
+            for _ in 0..WAKES {
+                two_wakes.saturating_record(echo.round_trip()?.max(1));
+            }
+            Ok(())
+        };
+        match device {
+            Some(device) => stage::on_device(device, wakes)?,
+            None => wakes()?,
         }
         echo.stop();
         Ok(Floor { timer: Latency::of(&timer), two_wakes: Latency::of(&two_wakes) })

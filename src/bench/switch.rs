@@ -9,16 +9,15 @@
 
 use super::Common;
 use super::context::{self, ContextCost};
-use super::figures::{difference, histogram, table};
+use super::figures::{difference, histogram, latency, table, worst};
 use super::floor::TwoWakes;
-use crate::admin::Distribution;
 use crate::clock::now_ns;
 use crate::device::soft::SoftConfig;
 use crate::stage::config::Scene;
 use crate::stage::wire::Latency;
 use crate::stage::work::Work;
 use crate::stage::{self, Host as _, PrivateBroker};
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use client::Client;
 use sys::clock::Deadline;
 
@@ -30,6 +29,9 @@ pub struct SwitchArgs {
     /// Rounds; hand-offs and bare wake-ups have their turn in each.
     #[arg(long, default_value_t = 40, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     rounds: u32,
+    /// Only the hand-off with nothing resident.
+    #[arg(long)]
+    hand_off_only: bool,
 }
 
 /// Hand-offs and floor samples in a round.
@@ -40,8 +42,8 @@ pub(super) const TENANTS: [&str; 2] = ["one", "other"];
 pub(super) fn run(args: &SwitchArgs) -> Result<()> {
     let device = &stage::apart(args.common.device)?;
     let hand_off = HandOff::measure(args, device)?;
-    let contexts = ContextCost::measure_all(device)?;
-    let kill = context::killed(device)?;
+    let contexts = if args.hand_off_only { Vec::new() } else { ContextCost::measure_all(device)? };
+    let kill = if args.hand_off_only { histogram()? } else { context::killed(device)? };
     if args.common.json {
         let rows: serde_json::Map<String, _> = hand_off
             .rows()
@@ -61,6 +63,9 @@ pub(super) fn run(args: &SwitchArgs) -> Result<()> {
         difference(hand_off.wait.p50, hand_off.floor.p50),
         hand_off.wait.p99 as f64 / hand_off.floor.p99.max(1) as f64
     );
+    if args.hand_off_only {
+        return Ok(());
+    }
     context::print(&contexts);
     let suspended = contexts.get(2).map(|c| c.total).unwrap_or_default();
     println!();
@@ -114,8 +119,7 @@ impl HandOff {
         }
         echo.stop();
         let status = broker.status()?;
-        let waits: Vec<Distribution> = status.tenants.iter().map(|t| t.lease_wait).collect();
-        let wait = latency(waits.into_iter().max_by_key(|w| w.p50_ns).context("two tenants")?);
+        let wait = worst(status.tenants.iter().map(|t| t.lease_wait));
         let cost = status.switches_between_tenants;
         Ok(HandOff {
             wait,
@@ -134,8 +138,4 @@ impl HandOff {
             ("  granted to first instruction", self.start),
         ]
     }
-}
-
-pub(super) fn latency(d: Distribution) -> Latency {
-    Latency { count: d.count, p50: d.p50_ns, p90: 0, p99: d.p99_ns, p999: d.p999_ns, max: d.max_ns }
 }

@@ -105,6 +105,9 @@ struct ServeArgs {
     /// Where changes made with `wavegate tenant` are kept for the next start [default: beside the configuration file].
     #[arg(long, value_name = "FILE")]
     state: Option<PathBuf>,
+    /// Stop when the process that started this one ends: for the brokers of the demo and the benches.
+    #[arg(long, hide = true)]
+    with_parent: bool,
     /// How much goes to standard error: error, warn, info, debug or trace.
     #[arg(long, env = "WAVEGATE_LOG", default_value = "info", value_name = "LEVEL")]
     log: LevelFilter,
@@ -132,16 +135,21 @@ pub enum Invocation {
         options: ServeOptions,
         /// How much to log.
         level: LevelFilter,
+        /// Whether to stop with the parent process.
+        with_parent: bool,
     },
 }
 
 /// Reads the command line. Ends the process with a text if it is wrong, or only asks for help.
 pub fn parse() -> Invocation {
     match Cli::parse().command {
-        Command::Serve(ServeArgs { config, socket, admin_socket, device, state, log }) => Invocation::Serve {
-            options: ServeOptions { config, socket, admin_socket, devices: device, state },
-            level: log,
-        },
+        Command::Serve(ServeArgs { config, socket, admin_socket, device, state, with_parent, log }) => {
+            Invocation::Serve {
+                options: ServeOptions { config, socket, admin_socket, devices: device, state },
+                level: log,
+                with_parent,
+            }
+        }
         Command::Demo(args) => Invocation::Demo(args),
         Command::Bench(command) => Invocation::Bench(command),
         Command::PlayedRemote(args) => Invocation::PlayedRemote(args),

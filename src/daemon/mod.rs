@@ -51,6 +51,7 @@ use sys::clock::Deadline;
 use sys::event::{Interest, Poller, Ready, Signal, Signals};
 use sys::listener::{ListenError, Listener, Permissions, StreamListener};
 use sys::memfd::MemoryError;
+use sys::processor::Processors;
 
 use crate::clock;
 use crate::config::paths::Socket;
@@ -66,8 +67,10 @@ use stats::Stats;
 /// At most this many connections are accepted, and this many messages of one worker are read, before others have their turn.
 const TURN_MAX: usize = 32;
 /// How long the daemon looks for a lease that it has just asked for, before it sleeps. A holder on the software GPU stops within some 5 us, and to be woken takes
-/// the daemon two to three times that; meanwhile the device does nothing.
+/// the daemon two to three times that; meanwhile the device does nothing. A card needs longer to save what it runs, and is not looked for.
 const LOOK: Nanos = Nanos(15_000);
+/// Looks between two offers of the processor to whoever wants it: the holder itself may.
+const LOOKS: u32 = 32;
 /// How long nobody is accepted after that failed, most likely for want of descriptors.
 const ACCEPT_PAUSE: Nanos = Nanos::from_millis(100);
 
@@ -201,6 +204,8 @@ pub(crate) struct Daemon {
     journal: Journal,
     /// The lease that was asked for last, if its holder had not stopped yet, and until when to look for it.
     asked: Option<(SessionId, LeaseGeneration, Instant)>,
+    /// Whether it is worth looking.
+    looks: bool,
     /// The reply to the command that is being handled.
     reply: Option<Result<AdminReply, AdminError>>,
     /// Asked twice to stop: at once.
@@ -218,6 +223,7 @@ impl Daemon {
             .map_err(|source| ServeError::Together { live: settings.state.clone().unwrap_or_default(), source })?;
         let devices: Vec<_> = settings.devices.iter().map(|device| device.spec.clone()).collect();
         warn_of_leftovers(&devices);
+        let looks = worth_looking(&devices)?;
         let launcher = Launcher::new(devices, broker.config(), worker, settings.worker_uid_first)?;
 
         let poller = Poller::new()?;
@@ -247,6 +253,7 @@ impl Daemon {
             stats: Stats::new(),
             journal: Journal::default(),
             asked: None,
+            looks,
             reply: None,
             stop_now: false,
             settings,
@@ -303,16 +310,19 @@ impl Daemon {
 
     /// Looks for the lease that was asked for last, for a moment. The bell that its holder rings says the same again, and then it is no news.
     fn look_for_lease(&mut self) {
-        let Some((session, generation, until)) = self.asked.take() else { return };
-        let Some(gate) = self.sessions.get(&session).and_then(|s| s.worker.as_ref()).map(|w| &w.gate) else { return };
-        while gate.is_held(generation) {
-            if clock::now_ns() >= until.0 {
-                return;
+        while let Some((session, generation, until)) = self.asked.take() {
+            let worker = self.sessions.get(&session).and_then(|s| s.worker.as_ref());
+            let Some(gate) = worker.map(|w| &w.gate) else { return };
+            while gate.is_held(generation) {
+                if clock::now_ns() >= until.0 {
+                    return;
+                }
+                (0..LOOKS).for_each(|_| std::hint::spin_loop());
+                std::thread::yield_now();
             }
-            std::hint::spin_loop();
+            let view = gate.view();
+            self.feed(Input::Gate { session, view });
         }
-        let view = gate.view();
-        self.feed(Input::Gate { session, view });
     }
 
     /// Asks the broker something on behalf of an administrator.
@@ -503,6 +513,19 @@ impl Daemon {
         self.feed(Input::WorkerExited { session, signal, view: Some(view) });
         Ok(())
     }
+}
+
+/// Returns whether a holder can stop while the daemon looks: on a software GPU, and not if both have the same single processor.
+fn worth_looking(devices: &[DeviceSpec]) -> Result<bool, CallFailed> {
+    let ours = Processors::ours()?;
+    let elsewhere = |device: &DeviceSpec| match device {
+        DeviceSpec::Soft(soft) => {
+            let its = soft.processors().map_or(0, |its| its.without(ours).count());
+            ours.count() + its > 1
+        }
+        _ => false,
+    };
+    Ok(devices.iter().all(elsewhere))
 }
 
 /// Says once what an administrator must know of hardware before tenants share it.

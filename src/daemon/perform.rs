@@ -54,7 +54,9 @@ impl Daemon {
             }
             Action::RequestPreempt { session, generation } => {
                 let (view, taken) = self.worker(session)?.gate.take(now, generation, Level::Suspend);
-                self.asked = (!taken).then(|| (session, generation, now.after(LOOK)));
+                if !taken && self.looks {
+                    self.asked = Some((session, generation, now.after(LOOK)));
+                }
                 return Some(Input::TakeOutcome { session, generation, taken, view });
             }
             Action::LookAtGate { session } => {

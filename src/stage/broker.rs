@@ -29,7 +29,7 @@ impl PrivateBroker {
         std::fs::write(broker.path("config.toml"), config).context("the private broker's configuration")?;
         let log = std::fs::File::create(broker.path("broker.log")).context("the private broker's log")?;
         let child = Command::new(&broker.program)
-            .args(["serve", "--device", device])
+            .args(["serve", "--with-parent", "--device", device])
             .arg("--config")
             .arg(broker.path("config.toml"))
             .arg("--socket")

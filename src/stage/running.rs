@@ -1,13 +1,15 @@
 //! A broker that is running already, borrowed for a bench: it gets tenants and slices of ours and its own back.
 //!
-//! Promise: what was changed is changed back when the value is dropped, which is also what happens on an error; and nothing else is changed. Changes go
-//! the way an administrator's go, through `wavegate tenant` and `wavegate device`.
+//! Promise: what was changed is changed back when the value is dropped, which is also what happens on an error. Changes go the way an administrator's go,
+//! through `wavegate tenant` and `wavegate device`; so the slice, although it is what it was, counts as set live from then on and stands before the
+//! configuration file's.
 
 use super::Host;
 use crate::admin::Status;
 use crate::config::values::Span;
 use anyhow::{Context as _, Result, bail};
 use proto::Nanos;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -35,6 +37,12 @@ impl RunningBroker {
                 "the broker chooses its slice itself; give it one with `wavegate device set --slice 5ms` and try again"
             );
         }
+        if let Some(busy) = status.sessions.iter().find(|s| s.device != "idle") {
+            bail!(
+                "tenant {} is using the broker, so nobody would be alone on it; measure when it is idle",
+                busy.tenant
+            );
+        }
         Ok(broker)
     }
 
@@ -46,7 +54,8 @@ impl RunningBroker {
         }
         let output = command.output().with_context(|| format!("cannot run wavegate {}", words.join(" ")))?;
         if !output.status.success() {
-            bail!("{}", String::from_utf8_lossy(&output.stderr).trim());
+            let complaint = String::from_utf8_lossy(&output.stderr);
+            bail!("{}", complaint.trim().trim_start_matches("wavegate: "));
         }
         Ok(output.stdout)
     }
@@ -60,8 +69,9 @@ impl RunningBroker {
             if there.contains(name) {
                 bail!("the broker already has a tenant {name}; remove it with `wavegate tenant remove {name}`");
             }
-            self.wavegate(&["tenant", "set", name, &rule, "weight=100", &format!("vram={vram}"), "sessions=2"])?;
+            // First, because a change that could not be kept for the next start is an error and yet was made.
             self.hired.push(name.clone());
+            self.wavegate(&["tenant", "set", name, &rule, "weight=100", &format!("vram={vram}"), "sessions=2"])?;
         }
         Ok(())
     }
@@ -96,16 +106,22 @@ impl Drop for RunningBroker {
     fn drop(&mut self) {
         let undo = |words: &[&str]| {
             if let Err(error) = self.wavegate(words) {
-                eprintln!(
-                    "wavegate: could not undo a change to the broker: {error:#}; do it with `wavegate {}`",
-                    words.join(" ")
+                let words = words.join(" ");
+                // Nobody may be there to read it, and that is no reason to stop.
+                let _ = writeln!(
+                    std::io::stderr(),
+                    "wavegate: could not undo a change to the broker: {error:#}; do it with `wavegate {words}`"
                 );
             }
         };
         if let Some(slice) = self.slice {
             undo(&["device", "set", "--slice", &Span(Nanos(slice)).to_string()]);
         }
-        for name in &self.hired {
+        let there: Vec<String> = match self.status() {
+            Ok(status) => status.tenants.iter().map(|t| t.name.to_string()).collect(),
+            Err(_) => self.hired.clone(),
+        };
+        for name in self.hired.iter().filter(|name| there.contains(name)) {
             undo(&["tenant", "remove", name]);
         }
     }

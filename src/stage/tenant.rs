@@ -1,6 +1,6 @@
 //! A played tenant: an ordinary program over the client library.
 
-use super::wire::{Go, Latency, Line, Part, Progress, Summary};
+use super::wire::{Go, Latency, Line, Part, Progress, Summary, histogram, recorded};
 use super::work::{Work, spin, spun};
 use crate::clock;
 use anyhow::{Context as _, Result, bail};
@@ -13,8 +13,6 @@ use sys::clock::Deadline;
 
 /// Time between two reports.
 const REPORT_NS: u64 = 50_000_000;
-/// Longest latency that is told apart from longer ones: a minute.
-const LATENCY_MAX_NS: u64 = 60_000_000_000;
 
 /// What a played tenant is told at its start.
 #[derive(clap::Args, Debug)]
@@ -61,10 +59,6 @@ fn play(client: &Client, mut once: impl FnMut(u64) -> Result<Summary>) -> Result
         say(&Line::Done(once(go.until_ns)?))?;
     }
     Ok(())
-}
-
-fn histogram() -> Result<Histogram<u64>> {
-    Ok(Histogram::new_with_bounds(1, LATENCY_MAX_NS, 3)?)
 }
 
 /// What a tenant that saturates the device keeps in flight, and how its results are checked.
@@ -187,7 +181,7 @@ struct Seen {
 impl Seen {
     fn summary(self) -> Summary {
         let Seen { dispatches, work, wrong, latency, from_ns, to_ns } = self;
-        let samples = latency.iter_recorded().map(|v| (v.value_iterated_to(), v.count_at_value())).collect();
+        let samples = recorded(&latency);
         let latency = Latency::of(&latency);
         Summary { dispatches, work, wrong, latency, samples, denied: None, from_ns, to_ns }
     }
@@ -272,7 +266,8 @@ fn probe(client: &Client, period_ns: u64, wave_instructions: u64) -> Result<()> 
         })?;
         let dispatches = latency.len();
         let wrong = (load.wrong)(&load.work, dispatches)?;
-        Ok(Seen { dispatches, work: 0, wrong, latency, from_ns, to_ns }.summary())
+        let each = load.work.case.work.map_or(0, |w| w.amount);
+        Ok(Seen { dispatches, work: each, wrong, latency, from_ns, to_ns }.summary())
     })
 }
 

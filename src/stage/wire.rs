@@ -137,6 +137,19 @@ pub struct Progress {
     pub backlogged: bool,
 }
 
+/// Longest time that is told apart from longer ones: a minute.
+const LATENCY_MAX_NS: u64 = 60_000_000_000;
+
+/// Returns a histogram of nanoseconds, three digits.
+pub fn histogram() -> anyhow::Result<hdrhistogram::Histogram<u64>> {
+    Ok(hdrhistogram::Histogram::new_with_bounds(1, LATENCY_MAX_NS, 3)?)
+}
+
+/// Returns the values of a histogram and how often each was seen.
+pub fn recorded(histogram: &hdrhistogram::Histogram<u64>) -> Vec<(u64, u64)> {
+    histogram.iter_recorded().map(|v| (v.value_iterated_to(), v.count_at_value())).collect()
+}
+
 /// Latencies in nanoseconds.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub struct Latency {

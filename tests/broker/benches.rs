@@ -19,7 +19,7 @@ fn sweep(broker: &Broker) -> (Command, PathBuf) {
     let out = broker.admin_socket().with_file_name("report");
     let mut command = wavegate();
     command.args(["bench", "slice", "--running", "--slices", "1ms,2ms,4ms", "--tenants", "2"]);
-    command.args(["--workloads", "short,interactive", "--rounds", "1", "--seconds", "0.5", "--json"]);
+    command.args(["--workloads", "short,interactive", "--rounds", "1", "--seconds", "0.8", "--json"]);
     command.arg("--admin-socket").arg(broker.admin_socket()).arg("--out").arg(&out);
     (command, out)
 }

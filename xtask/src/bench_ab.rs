@@ -5,7 +5,7 @@
 //! one round, by the median of their ratios and the sign test, which assumes nothing of how they are distributed. With several probes
 //! one of twenty differs by chance at p = 0.05, so a difference counts from p = 0.01.
 //!
-//! With `--keep` the raw figures go to `docs/bench/DATE-REVISION/`, with the commands and both revisions.
+//! With `--keep` the raw figures go to `docs/bench/DATE-MACHINE-ab-BASE-OURS/`, with the commands and both revisions.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -49,7 +49,7 @@ const PROBES: &[Probe] = &[
     },
     Probe {
         name: "hand-off",
-        arguments: &["bench", "switch", "--rounds", "10", "--json"],
+        arguments: &["bench", "switch", "--rounds", "10", "--hand-off-only", "--json"],
         pointer: "/hand_off/hand-off: work seen to first instruction/p50",
         unit: "ns",
         more: false,
@@ -146,14 +146,17 @@ fn export(root: &Path, revision: &str, place: &Path) -> Result<()> {
     if place.join("Cargo.toml").exists() {
         return Ok(());
     }
-    std::fs::create_dir_all(place)?;
-    let archive = place.join("files.tar");
+    // Beside it, so that what is there is whole.
+    let part = place.with_extension("part");
+    std::fs::create_dir_all(&part)?;
+    let archive = part.join("files.tar");
     git(root, &["archive", "--output", &archive.to_string_lossy(), revision])?;
-    let status = Command::new("tar").arg("-xf").arg(&archive).arg("-C").arg(place).status().context("tar")?;
+    let status = Command::new("tar").arg("-xf").arg(&archive).arg("-C").arg(&part).status().context("tar")?;
     if !status.success() {
         bail!("the files of {revision} could not be unpacked");
     }
-    Ok(std::fs::remove_file(archive)?)
+    std::fs::remove_file(archive)?;
+    std::fs::rename(&part, place).with_context(|| format!("cannot rename to {}", place.display()))
 }
 
 /// Builds `wavegate` in release mode; returns the program.
@@ -174,12 +177,16 @@ impl Probe {
     fn figure(&self, program: &Path) -> Result<f64> {
         let output = Command::new(program).args(self.arguments).output().context("the program that was built")?;
         if !output.status.success() {
-            bail!("{}: {}", self.name, String::from_utf8_lossy(&output.stderr).trim());
+            let complaint = String::from_utf8_lossy(&output.stderr);
+            bail!(
+                "{} of {}: {}; name other probes if it is too old for this one",
+                self.name,
+                program.display(),
+                complaint.trim()
+            );
         }
         let value: Value = serde_json::from_slice(&output.stdout).context(self.name)?;
-        // A revision may have told it elsewhere.
-        let figure = value.pointer(self.pointer).or_else(|| value.pointer(&self.pointer.replacen("/hand_off", "", 1)));
-        let figure = figure.and_then(Value::as_f64).filter(|f| *f > 0.0);
+        let figure = value.pointer(self.pointer).and_then(Value::as_f64).filter(|f| *f > 0.0);
         figure.with_context(|| format!("{}: no figure at {} in the program's output", self.name, self.pointer))
     }
 }
@@ -219,7 +226,7 @@ fn table(seen: &[(&Probe, Vec<[f64; 2]>)], base: &str, ours: &str) -> String {
         let above = pairs.iter().filter(|p| p[1] > p[0]).count();
         let below = pairs.iter().filter(|p| p[1] < p[0]).count();
         let p = sign_test(above, below);
-        let verdict = match (p <= CHANCE, (ratio > 1.0) == probe.more) {
+        let verdict = match (p <= CHANCE, (above > below) == probe.more) {
             (false, _) => "no difference",
             (true, true) => "better",
             (true, false) => "WORSE",
@@ -240,10 +247,12 @@ fn table(seen: &[(&Probe, Vec<[f64; 2]>)], base: &str, ours: &str) -> String {
 fn keep(root: &Path, seen: &[(&Probe, Vec<[f64; 2]>)], table: &str, base: &str, ours: &str) -> Result<PathBuf> {
     let date = Command::new("date").args(["-u", "+%Y-%m-%d"]).output().context("date")?;
     let date = String::from_utf8(date.stdout)?.trim().to_owned();
-    let place = root.join("docs/bench").join(format!("{date}-ab-{base}-{ours}"));
-    std::fs::create_dir_all(&place)?;
     let processor = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let processor = processor.lines().find(|l| l.starts_with("model name")).and_then(|l| l.split(": ").nth(1));
+    let machine: String =
+        processor.unwrap_or("unknown").split_whitespace().collect::<Vec<_>>().join("-").to_lowercase();
+    let place = root.join("docs/bench").join(format!("{date}-{machine}-ab-{base}-{ours}"));
+    std::fs::create_dir_all(&place)?;
     let probes: Vec<Value> = seen
         .iter()
         .map(|(probe, pairs)| {

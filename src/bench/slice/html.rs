@@ -1,7 +1,7 @@
 //! The report as one page that needs nothing else: tables as text, plots as SVG inside.
 
 use super::super::figures::time;
-use super::report::{Fit, Report, Row, span};
+use super::report::{Fit, Report, Row, quantile, span};
 use super::workload::{Point, Workload};
 use anyhow::{Result, anyhow};
 use plotters::prelude::*;
@@ -143,20 +143,22 @@ fn tables(out: &mut String, report: &Report) -> std::fmt::Result {
                 100.0 * accounted
             )?;
             let times = [
-                switch.p50_ns,
-                switch.p99_ns,
-                wait.p50,
-                wait.p99,
-                request.p50,
-                request.p90,
-                request.p99,
-                request.p999,
-                request.max,
+                switch.p50_ns.map_or("-".to_owned(), time),
+                switch.p99_ns.map_or("-".to_owned(), |ns| quantile(ns, switch.count, 0.99)),
+                time(wait.p50),
+                quantile(wait.p99, wait.count, 0.99),
+                time(request.p50),
+                time(request.p90),
+                quantile(request.p99, request.count, 0.99),
+                quantile(request.p999, request.count, 0.999),
+                time(request.max),
+                lag_slices.map_or("-".to_owned(), |lag| format!("{lag:.2}")),
             ];
-            for ns in times {
-                write!(out, "<td>{}", time(ns))?;
+            for cell in times {
+                write!(out, "<td>{cell}")?;
             }
-            write!(out, "<td>{lag_slices:.2}<td>{jain:.5}</tr>")?;
+            let mark = if row.disturbed == row.samples.len() { " !" } else { "" };
+            write!(out, "<td>{jain:.5}{mark}</tr>")?;
         }
         write!(out, "</table></div>")?;
     }
@@ -272,7 +274,7 @@ fn efficiency(report: &Report) -> Result<String> {
         let fit = report.fits.iter().find(|fit| (fit.workload, fit.tenants) == (workload, report.tenants));
         let (from, to) = extent(report.plan.slices_ns.iter().map(|ns| ms(*ns as f64)));
         let at = |k: u32| from * (to / from).powf(f64::from(k) / 80.0);
-        let line = fit.map(|fit| (0..=80).map(at).map(|s| (s, 100.0 * fit.model.efficiency(s * 1e6))).collect());
+        let line = fit.map(|fit| (0..=80).map(at).map(|s| (s, 100.0 * fit.efficiency((s * 1e6) as u64))).collect());
         (workload, line.unwrap_or_default())
     };
     let drawn: Vec<(Workload, Line)> = report.plan.workloads.iter().map(model).collect();

@@ -1,12 +1,12 @@
 //! One measurement at one point of the sweep, with real tenant processes.
 //!
 //! In this order: each kind of load alone; all together, for throughput, switches, waits and fairness; all together and the probe beside them, for the latency
-//! of requests; each kind alone again. What was done together is held against the mean of the two times alone: the host's speed drifts.
+//! of requests, which in `interactive` is one thing; each kind alone again. What was done together is held against the mean of the two times alone: the host's speed drifts.
 
 use super::super::fairness::{together, verified};
-use super::super::figures::histogram;
+use super::super::figures::{histogram, worst};
 use super::super::floor::HostTime;
-use super::workload::{Point, Speed, VRAM};
+use super::workload::{Point, Speed, VRAM, Workload};
 use crate::admin::{Status, Switches};
 use crate::config::values::Span;
 use crate::device::soft::SoftConfig;
@@ -15,7 +15,7 @@ use crate::stage::running::RunningBroker;
 use crate::stage::shares::{self, Share};
 use crate::stage::wire::{Latency, Part, Progress, Summary};
 use crate::stage::{Actor, Host, PrivateBroker};
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use hdrhistogram::Histogram;
 use proto::Nanos;
 use serde::Serialize;
@@ -27,6 +27,9 @@ const WARM_UP: Duration = Duration::from_millis(60);
 /// Beyond this part of the time stolen, or of a difference between alone before and alone after, a measurement was disturbed.
 const STOLEN_MAX: f64 = 0.02;
 const DRIFT_MAX: f64 = 0.15;
+
+/// How the tenants' names begin.
+const NAMES: &str = "slice-bench-";
 
 /// On what the tenants play.
 pub(super) enum Bed {
@@ -43,10 +46,10 @@ pub(super) struct SwitchCost {
     pub(super) count: u64,
     /// Mean of one, from sums.
     pub(super) mean_ns: f64,
-    /// Of the whole; since the broker began, where it is not ours.
-    pub(super) p50_ns: u64,
+    /// Of the whole. Not known on a broker that counts since long before, as a borrowed one does.
+    pub(super) p50_ns: Option<u64>,
     /// See `p50_ns`.
-    pub(super) p99_ns: u64,
+    pub(super) p99_ns: Option<u64>,
     /// Mean from wanting the device back to the holder having stopped.
     pub(super) stop_ns: f64,
     /// Mean from there to the grant.
@@ -66,8 +69,9 @@ pub(super) struct Sample {
     pub(super) accounted: f64,
     /// Jain's index of work against what each does alone.
     pub(super) jain: f64,
-    /// Farthest that anybody was behind or ahead of its share, in nanoseconds of device time, seen about every 50 ms.
-    pub(super) lag_ns: f64,
+    /// Farthest that anybody was behind or ahead of its share, in nanoseconds of device time, seen about every 50 ms. Not where
+    /// tenants run kernels of different kinds.
+    pub(super) lag_ns: Option<f64>,
     /// Leases that changed hands in a second.
     pub(super) switches_per_s: f64,
     /// What they cost.
@@ -87,13 +91,14 @@ pub(super) struct Sample {
 impl Sample {
     /// Whether the host did something else meanwhile that shows in the figures.
     pub(super) fn disturbed(&self) -> bool {
-        self.stolen > STOLEN_MAX || (self.drift - 1.0).abs() > DRIFT_MAX
+        // Anything that is no number counts too.
+        self.stolen > STOLEN_MAX || !((self.drift - 1.0).abs() <= DRIFT_MAX && self.efficiency.is_finite())
     }
 }
 
 /// Measures how fast the device is.
 pub(super) fn speed(bed: &mut Bed) -> Result<Speed> {
-    let point = Point { workload: super::workload::Workload::Short, tenants: 1, slice_ns: 5_000_000 };
+    let point = Point { workload: Workload::Short, tenants: 1, slice_ns: 5_000_000 };
     bed.play(point, &[Part::SATURATE], |_, actors| {
         let actor = actors.first_mut().context("one tenant")?;
         let rate = alone(actor)?;
@@ -107,6 +112,10 @@ fn alone(actor: &mut Actor) -> Result<f64> {
         actor.go(span)?;
         let rate = verified(actor.summary(span)?)?.rate();
         if span == ALONE {
+            ensure!(
+                rate > 0.0,
+                "a tenant alone got no kernel done in {ALONE:?}: the host is too busy, or the device very slow"
+            );
             return Ok(rate);
         }
     }
@@ -121,7 +130,7 @@ impl Bed {
         parts: &[Part],
         measure: impl FnOnce(&dyn Fn() -> Result<Status>, &mut [Actor]) -> Result<T>,
     ) -> Result<T> {
-        let names: Vec<String> = (0..parts.len()).map(|k| format!("slice-bench-{k}")).collect();
+        let names: Vec<String> = (0..parts.len()).map(|k| format!("{NAMES}{k}")).collect();
         match self {
             Bed::Private(device) => {
                 let scene = Scene::new(device, &Span(Nanos(point.slice_ns)).to_string());
@@ -150,23 +159,31 @@ impl Bed {
 
             let was = status()?;
             let span = Duration::from_nanos(span_ns);
+            // The one who asks now and then is one of those who compete, or somebody beside them.
+            let one_of_them = point.workload == Workload::Interactive;
+            if one_of_them {
+                probe.go(span)?;
+            }
             let (progress, summaries) = together(actors, span)?;
             let is = status()?;
-
-            let until = crate::clock::now_ns() + span_ns;
-            for actor in actors.iter_mut().chain([&mut *probe]) {
-                actor.go_until(until)?;
+            if !one_of_them {
+                probe.go(span)?;
+                together(actors, span)?;
             }
             let asked = verified(probe.summary(span)?)?;
-            for actor in actors.iter_mut() {
-                verified(actor.summary(span)?)?;
-            }
 
             let second = Alone::of(actors, &parts)?;
             let drift = second.total() / first.total();
             let alone = first.mean(&second);
             let stolen = HostTime::now().stolen_since(before);
             let mut sample = Sample::of(&progress, &summaries, &alone, (&was, &is))?;
+            if let Some(alone) = alone.0.first().filter(|_| one_of_them) {
+                // Its kernels are of the others' kind, so what they would take alone is known.
+                sample.efficiency += asked.rate() / alone;
+            }
+            if parts[..batch].iter().any(|part| *part != parts[0]) {
+                sample.lag_ns = None;
+            }
             sample.requests = merged([asked.samples.as_slice()])?;
             sample.request = Latency::of(&sample.requests);
             (sample.drift, sample.stolen) = (drift, stolen);
@@ -252,7 +269,7 @@ impl Sample {
             efficiency: shares.iter().map(|s| s.rate).sum(),
             accounted: occupied as f64 / (occupied + other).max(1) as f64,
             jain: shares::jain(&shares),
-            lag_ns: lag_ns(progress, &used),
+            lag_ns: Some(lag_ns(progress, &used)),
             switches_per_s: switch.count as f64 * 1e9 / (to - from).max(1) as f64,
             switch,
             wait: waits(is),
@@ -282,14 +299,9 @@ fn lag_ns(progress: &[Vec<Progress>], used: &[f64]) -> f64 {
 
 /// Returns the worst of each percentile of the sessions' waits.
 fn waits(status: &Status) -> Latency {
-    status.sessions.iter().map(|s| s.lease_wait).fold(Latency::default(), |worst, d| Latency {
-        count: worst.count + d.count,
-        p50: worst.p50.max(d.p50_ns),
-        p90: worst.p90,
-        p99: worst.p99.max(d.p99_ns),
-        p999: worst.p999.max(d.p999_ns),
-        max: worst.max.max(d.max_ns),
-    })
+    // On a borrowed broker there may be others.
+    let ours = status.sessions.iter().filter(|s| s.tenant.to_string().starts_with(NAMES));
+    worst(ours.map(|s| s.lease_wait))
 }
 
 impl SwitchCost {
@@ -299,8 +311,9 @@ impl SwitchCost {
         SwitchCost {
             count,
             mean_ns: mean(was.total.sum_ns, is.total.sum_ns),
-            p50_ns: is.total.p50_ns,
-            p99_ns: is.total.p99_ns,
+            // Somebody else's switches, if there were many before ours.
+            p50_ns: (was.total.count <= count).then_some(is.total.p50_ns),
+            p99_ns: (was.total.count <= count).then_some(is.total.p99_ns),
             stop_ns: mean(was.stop.sum_ns, is.stop.sum_ns),
             grant_ns: mean(was.grant.sum_ns, is.grant.sum_ns),
             start_ns: mean(was.start.sum_ns, is.start.sum_ns),

@@ -2,11 +2,11 @@
 
 use super::super::figures::{Median, time};
 use super::super::floor::{Environment, Floor};
-use super::model::{Goals, Judged, Model, Observed, Recommendation, judge, recommend};
+use super::model::{FEW, Goals, Judged, Model, Observed, Recommendation, judge, recommend};
 use super::point::{Sample, SwitchCost, merged};
 use super::workload::{Plan, Point, Speed, Workload};
 use crate::config::values::Span;
-use crate::stage::wire::Latency;
+use crate::stage::wire::{Latency, recorded};
 use anyhow::{Context as _, Result};
 use hdrhistogram::Histogram;
 use proto::Nanos;
@@ -20,7 +20,7 @@ pub(super) struct Row {
     pub(super) point: Point,
     /// Every measurement, disturbed ones too.
     pub(super) samples: Vec<Sample>,
-    /// Those that were disturbed by the host. They are left out of what follows, unless all were.
+    /// Those that were disturbed by the host. They are left out of what follows, unless all were: then the tables mark the row.
     pub(super) disturbed: usize,
     /// Together over alone.
     pub(super) efficiency: Median,
@@ -28,15 +28,15 @@ pub(super) struct Row {
     pub(super) accounted: f64,
     /// Median.
     pub(super) jain: f64,
-    /// The worst, in slices.
-    pub(super) lag_slices: f64,
+    /// The worst, in slices. Not where tenants run kernels of different kinds: there it would be mostly the error of what each does alone.
+    pub(super) lag_slices: Option<f64>,
     /// Median.
     pub(super) switches_per_s: f64,
     /// Of the median measurement by price.
     pub(super) switch: SwitchCost,
     /// Of the median measurement by 99th percentile.
     pub(super) wait: Latency,
-    /// Of all requests of all measurements.
+    /// Of all requests of the measurements that count.
     pub(super) request: Latency,
     #[serde(skip)]
     pub(super) requests: Histogram<u64>,
@@ -54,11 +54,9 @@ impl Row {
         let accounted = median(&|s| s.accounted)?.value;
         let jain = median(&|s| s.jain)?.value;
         let switches_per_s = median(&|s| s.switches_per_s)?.value;
-        let lag_slices = used.iter().map(|s| s.lag_ns).fold(0.0, f64::max) / point.slice_ns as f64;
-        let plays: Vec<Vec<(u64, u64)>> = used
-            .iter()
-            .map(|s| s.requests.iter_recorded().map(|v| (v.value_iterated_to(), v.count_at_value())).collect())
-            .collect();
+        let lags: Option<Vec<f64>> = used.iter().map(|s| s.lag_ns).collect();
+        let lag_slices = lags.map(|lags| lags.into_iter().fold(0.0, f64::max) / point.slice_ns as f64);
+        let plays: Vec<Vec<(u64, u64)>> = used.iter().map(|s| recorded(&s.requests)).collect();
         let requests = merged(plays.iter().map(Vec::as_slice))?;
         let middle = used.len() / 2;
         used.sort_by(|a, b| a.switch.mean_ns.total_cmp(&b.switch.mean_ns));
@@ -93,6 +91,14 @@ pub(super) struct Fit {
     pub(super) direct_ns: f64,
     /// Shortest slice that leaves the efficiency asked for, by the model, in nanoseconds.
     pub(super) slice_for_target_ns: f64,
+}
+
+impl Fit {
+    /// Returns the part of the device that is left at a slice. Work done together scatters, and a fitted price below what the broker's clock saw is that: the
+    /// dearer of the two counts.
+    pub(super) fn efficiency(&self, slice_ns: u64) -> f64 {
+        slice_ns as f64 / (slice_ns as f64 + self.model.cost_ns.max(self.direct_ns))
+    }
 }
 
 /// A recommended slice, measured again.
@@ -130,6 +136,12 @@ pub(super) struct Report {
     pub(super) slices: Vec<Judged>,
     pub(super) recommendations: Vec<Recommendation>,
     pub(super) confirmations: Vec<Confirmation>,
+    /// Measurements that failed twice, and why.
+    pub(super) failed: Vec<(Point, String)>,
+    /// What was asked for.
+    pub(super) goals: Goals,
+    /// The command that was run.
+    pub(super) command: String,
     /// Why there is no recommendation, if there is none.
     pub(super) refusal: Option<String>,
 }
@@ -139,12 +151,17 @@ pub(super) fn span(ns: u64) -> String {
     Span(Nanos(ns)).to_string()
 }
 
+/// Returns a quantile as a time, or that so few samples have none, because not even one lies beyond it.
+pub(super) fn quantile(ns: u64, samples: u64, quantile: f64) -> String {
+    if (samples as f64) * (1.0 - quantile) < 0.999 { "-".to_owned() } else { time(ns) }
+}
+
 impl Report {
     /// Draws the conclusions.
     pub(super) fn of(
         (environment, floor): (Environment, Floor),
         (plan, speed): (Plan, Speed),
-        rows: Vec<Row>,
+        (rows, failed): (Vec<Row>, Vec<(Point, String)>),
         tenants: u32,
         goals: Goals,
     ) -> Report {
@@ -184,6 +201,9 @@ impl Report {
             slices: Vec::new(),
             recommendations: Vec::new(),
             confirmations: Vec::new(),
+            failed,
+            goals,
+            command: std::env::args().collect::<Vec<_>>().join(" "),
             refusal: None,
         };
         report.slices = report.judged();
@@ -200,11 +220,12 @@ impl Report {
     fn judged(&self) -> Vec<Judged> {
         let fits = || self.fits.iter().filter(|fit| fit.tenants == self.tenants);
         let one = |&slice_ns: &u64| {
-            let rows = self.rows.iter().filter(|r| (r.point.tenants, r.point.slice_ns) == (self.tenants, slice_ns));
+            let rows = || self.rows.iter().filter(|r| (r.point.tenants, r.point.slice_ns) == (self.tenants, slice_ns));
             Judged {
                 slice_ns,
-                efficiency: fits().map(|fit| fit.model.efficiency(slice_ns as f64)).fold(1.0, f64::min),
-                latency_p99_ns: rows.map(|r| r.request.p99).max().unwrap_or_default(),
+                efficiency: fits().map(|fit| fit.efficiency(slice_ns)).fold(1.0, f64::min),
+                latency_p99_ns: rows().map(|r| r.request.p99).max().unwrap_or_default(),
+                requests: rows().map(|r| r.request.count).min().unwrap_or_default(),
                 resolved: slice_ns >= self.shortest_slice_ns,
                 on_front: false,
                 knee: false,
@@ -280,21 +301,34 @@ impl Report {
         )?;
         let disturbed: usize = self.rows.iter().map(|r| r.disturbed).sum();
         let samples: usize = self.rows.iter().map(|r| r.samples.len()).sum();
-        writeln!(out, "{samples} measurements, {disturbed} of them disturbed by the host and left out\n")?;
+        writeln!(
+            out,
+            "{samples} measurements, {disturbed} of them disturbed by the host: left out, or marked with ! where all of a row were\n"
+        )?;
+        for (point, why) in &self.failed {
+            writeln!(
+                out,
+                "failed twice: {} with {} tenants at {}: {why}",
+                point.workload.name(),
+                point.tenants,
+                span(point.slice_ns)
+            )?;
+        }
         for &workload in &self.plan.workloads {
             self.write_rows(out, workload)?;
         }
         writeln!(out, "PRICE OF A SLICE'S END, eta = s / (s + c) fitted to what was done together")?;
         writeln!(
             out,
-            "  {:<12} {:>7} {:>10} {:>23} {:>9} {:>10} {:>16}",
+            "  {:<12} {:>7} {:>10} {:>27} {:>9} {:>10} {:>16}",
             "WORKLOAD", "TENANTS", "C", "95 % INTERVAL", "RESIDUAL", "DIRECT", "SLICE FOR TARGET"
         )?;
         for Fit { workload, tenants, model, direct_ns, slice_for_target_ns } in &self.fits {
-            let interval = format!("{} .. {}", time(model.low_ns as u64), time(model.high_ns as u64));
+            let few = if model.observations < FEW { "few: " } else { "" };
+            let interval = format!("{few}{} .. {}", time(model.low_ns as u64), time(model.high_ns as u64));
             writeln!(
                 out,
-                "  {:<12} {tenants:>7} {:>10} {interval:>23} {:>9.4} {:>10} {:>16}",
+                "  {:<12} {tenants:>7} {:>10} {interval:>27} {:>9.4} {:>10} {:>16}",
                 workload.name(),
                 time(model.cost_ns as u64),
                 model.residual,
@@ -346,22 +380,24 @@ impl Report {
         )?;
         for row in self.rows.iter().filter(|r| r.point.workload == workload) {
             let Row { point, efficiency, accounted, switches_per_s, switch, wait, request, lag_slices, jain, .. } = row;
+            let mark = if row.disturbed == row.samples.len() { " !" } else { "" };
             writeln!(
                 out,
-                "  {:>3} {:>8} {:>7.1} % {:>7.1} % {switches_per_s:>9.1} {:>9} {:>9} | {:>8} {:>8} | {:>8} {:>8} {:>8} {:>8} {:>8} | {lag_slices:>6.2} {jain:>7.5}",
+                "  {:>3} {:>8} {:>7.1} % {:>7.1} % {switches_per_s:>9.1} {:>9} {:>9} | {:>8} {:>8} | {:>8} {:>8} {:>8} {:>8} {:>8} | {:>6} {jain:>7.5}{mark}",
                 point.tenants,
                 span(point.slice_ns),
                 100.0 * efficiency.value,
                 100.0 * accounted,
-                time(switch.p50_ns),
-                time(switch.p99_ns),
+                switch.p50_ns.map_or("-".to_owned(), time),
+                switch.p99_ns.map_or("-".to_owned(), |ns| quantile(ns, switch.count, 0.99)),
                 time(wait.p50),
-                time(wait.p99),
+                quantile(wait.p99, wait.count, 0.99),
                 time(request.p50),
                 time(request.p90),
-                time(request.p99),
-                time(request.p999),
-                time(request.max)
+                quantile(request.p99, request.count, 0.99),
+                quantile(request.p999, request.count, 0.999),
+                time(request.max),
+                lag_slices.map_or("-".to_owned(), |lag| format!("{lag:.2}"))
             )?;
         }
         writeln!(out)

@@ -1,7 +1,9 @@
 //! What the tenants of a sweep do.
 
+use crate::config::values::Span;
 use crate::stage::wire::Part;
 use anyhow::{Result, bail};
+use proto::Nanos;
 use serde::Serialize;
 
 /// A kind of load. Lengths of kernels are of one alone on the device, in its own speed.
@@ -155,6 +157,10 @@ impl Plan {
 
     /// Refuses what cannot be swept.
     pub(super) fn check(&self) -> Result<()> {
+        let possible = broker::SLICE_MIN.0..=broker::SLICE_MAX.0;
+        if let Some(ns) = self.slices_ns.iter().find(|ns| !possible.contains(*ns)) {
+            bail!("--slices {}: a broker takes {} to {}", Span(Nanos(*ns)), broker::SLICE_MIN, broker::SLICE_MAX);
+        }
         if self.slices_ns.len() < 3 {
             bail!("{} slices say nothing about how cost depends on them; name three or more", self.slices_ns.len());
         }
@@ -162,6 +168,18 @@ impl Plan {
             bail!("one tenant alone shares nothing; name 2 or more with --tenants");
         }
         Ok(())
+    }
+
+    /// Returns how long one measurement takes in all, about: a broker and its tenants are started, each kind of tenant plays alone twice, all of them once or twice.
+    pub(super) fn cost_ns(&self, point: Point) -> u64 {
+        const START_NS: u64 = 350_000_000;
+        const ALONE_NS: u64 = 2 * 310_000_000;
+        let (kinds, plays) = match point.workload {
+            Workload::Mixed => (u64::from(point.tenants.min(3)), 2),
+            Workload::Interactive => (1, 1),
+            Workload::Short | Workload::Long | Workload::Memory => (1, 2),
+        };
+        START_NS + kinds * ALONE_NS + plays * self.span_ns(point)
     }
 
     /// Returns how long one point is measured: many turns of everybody, however long the slice.
@@ -177,7 +195,7 @@ mod tests {
 
     fn plan() -> Plan {
         Plan {
-            slices_ns: vec![1, 2, 4],
+            slices_ns: vec![1_000_000, 2_000_000, 4_000_000],
             tenants: vec![1, 2],
             workloads: Workload::ALL.to_vec(),
             rounds: 2,
@@ -219,7 +237,9 @@ mod tests {
                 }
             }
         }
-        assert!(Plan { slices_ns: vec![1, 2], ..plan() }.check().is_err());
+        assert!(plan().check().is_ok());
+        assert!(Plan { slices_ns: vec![1_000_000, 2_000_000], ..plan() }.check().is_err());
+        assert!(Plan { slices_ns: vec![1, 2, 3], ..plan() }.check().is_err());
         assert!(Plan { tenants: vec![1], ..plan() }.check().is_err());
     }
 }
