@@ -17,9 +17,35 @@ const NS_PER_S: u64 = 1_000_000_000;
 #[inline]
 #[must_use]
 pub fn now_ns() -> u64 {
-    let now = clock_gettime(ClockId::Monotonic);
-    // The kernel's monotonic clock starts at zero, so neither part is negative; 2^64 ns are 584 years.
+    read_ns(ClockId::Monotonic)
+}
+
+#[inline]
+fn read_ns(clock: ClockId) -> u64 {
+    let now = clock_gettime(clock);
+    // These clocks start at zero or in 1970, so neither part is negative; 2^64 ns are 584 years.
     now.tv_sec.unsigned_abs() * NS_PER_S + now.tv_nsec.unsigned_abs()
+}
+
+/// How the clocks stand at one moment, to bring times of one into another. In nanoseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Snapshot {
+    /// What [`now_ns`] returns.
+    pub monotonic_ns: u64,
+    /// The same, and the time the machine slept.
+    pub boottime_ns: u64,
+    /// Since 1970.
+    pub realtime_ns: u64,
+}
+
+impl Snapshot {
+    /// Reads them one after another: they belong together within a microsecond unless somebody interrupts.
+    #[must_use]
+    pub fn take() -> Self {
+        let [monotonic_ns, boottime_ns, realtime_ns] =
+            [ClockId::Monotonic, ClockId::Boottime, ClockId::Realtime].map(read_ns);
+        Self { monotonic_ns, boottime_ns, realtime_ns }
+    }
 }
 
 /// When a wait gives up: a point on CLOCK_MONOTONIC, or never.
@@ -91,6 +117,13 @@ mod tests {
             assert!(now >= last);
             last = now;
         }
+    }
+
+    #[test]
+    fn a_snapshot_is_of_now() {
+        let (before, taken) = (now_ns(), Snapshot::take());
+        assert!(before <= taken.monotonic_ns && taken.monotonic_ns <= now_ns());
+        assert!(taken.boottime_ns >= taken.monotonic_ns && taken.realtime_ns > 1 << 60);
     }
 
     #[test]
