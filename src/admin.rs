@@ -73,6 +73,8 @@ pub enum Request {
     },
     /// Everything. Answer: [`Reply::Status`].
     Status,
+    /// Tell what happens from now on: the connection becomes a [tap](crate::tap).
+    Trace,
     /// Read the configuration file again.
     Reload,
     /// End all sessions and the daemon.
@@ -159,7 +161,7 @@ pub struct Counters {
 pub struct Distribution {
     /// How many were measured. All others are 0 if none were.
     pub count: u64,
-    /// Their sum; exact for the broker's own measurements, of bucket values for the workers'.
+    /// Their sum; exact for the broker's own measurements since the start, of bucket values for all others.
     pub sum_ns: u64,
     /// The shortest.
     pub min_ns: u64,
@@ -171,6 +173,19 @@ pub struct Distribution {
     pub p999_ns: u64,
     /// The longest.
     pub max_ns: u64,
+}
+
+/// What a tenant measured in the last minute.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LastMinute {
+    /// How long that is: 60 to 70 seconds, or less if the daemon has not run for as long.
+    pub span_ns: u64,
+    /// From seeing a packet to its completion.
+    pub dispatch_latency: Distribution,
+    /// From having work to the first instruction, for leases that had to be waited for.
+    pub lease_wait: Distribution,
+    /// Lengths of its leases, without the time they were parked.
+    pub occupancy: Distribution,
 }
 
 /// A fault of a tenant's program.
@@ -265,6 +280,8 @@ pub struct Tenant {
     pub lease_wait: Distribution,
     /// Lengths of its leases, without the time they were parked.
     pub occupancy: Distribution,
+    /// The same, lately.
+    pub last_minute: LastMinute,
     /// Requests for memory or queues that were denied, by code.
     pub denied: BTreeMap<String, u64>,
     /// Sessions that have ended, by reason.

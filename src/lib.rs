@@ -1,7 +1,7 @@
 //! The shells of Wavegate: processes, loops, commands and devices around the pure rooms.
 //!
 //! Nothing here decides policy. [`device`] is the contract a worker has with a GPU and its backends, [`daemon`] is `wavegate serve`,
-//! [`cli`] the other commands; [`config`] and [`admin`] are what those two share.
+//! [`cli`] the other commands; [`config`], [`admin`] and [`tap`] are what those two share.
 //!
 //! One program is all of these processes: [`main`] looks at its arguments and becomes one of them. `cli`, `daemon` and `worker` do not
 //! know each other; they meet here.
@@ -16,7 +16,9 @@ pub mod demo;
 pub mod device;
 pub mod local;
 mod log;
+pub mod perfetto;
 pub mod stage;
+pub mod tap;
 pub mod worker;
 
 use std::process::ExitCode;

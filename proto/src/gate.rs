@@ -2,7 +2,8 @@
 //!
 //! It is how a lease changes hands without a message. [`GateWord`] says who has the device; both sides change it by
 //! compare-and-swap through the pure functions of [`word`], so a race has exactly one winner. [`layout`] says where the
-//! rest lies: the request to give the device back, the deadline, stamps, counters and histograms; [`saved`] what a suspend has put aside.
+//! rest lies: the request to give the device back, the deadline, stamps, counters and histograms; [`saved`] what a suspend has put aside,
+//! [`dispatches`] the ring of finished dispatches that is filled while somebody traces.
 //!
 //! # The protocol
 //!
@@ -19,10 +20,12 @@
 //! device; no worker with work is forgotten; a parked lease is taken without waking anybody; of an un-park and a take one
 //! wins.
 
+pub mod dispatches;
 pub mod layout;
 pub mod saved;
 pub mod word;
 
+pub use dispatches::DispatchRecord;
 pub use layout::{GateLayout, Level, Request, Scrub, StopReason};
 pub use saved::{SAVED_MAX, SAVED_WORDS, SavedDispatch};
 pub use word::{GateWord, LeaseState, NotNow};

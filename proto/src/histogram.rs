@@ -4,6 +4,8 @@
 //! is therefore never wider than 1/128 of its lowest value (0.8 %), up to [`HIGHEST`]; longer times count there. The
 //! writer adds one to a `u64` per sample, the reader copies all of them whenever it likes.
 
+use core::sync::atomic::{AtomicU64, Ordering};
+
 use crate::ids::Nanos;
 
 /// Buckets per doubling, as a power of two.
@@ -19,12 +21,20 @@ pub const HIGHEST: Nanos = Nanos((1 << VALUE_BITS) - 1);
 pub const BYTES: usize = BUCKETS * 8;
 
 /// Returns the bucket of a value.
+#[inline]
 pub fn bucket_of(value: Nanos) -> usize {
     let v = value.0.min(HIGHEST.0);
     // How far v must be shifted so that it has SUB_BITS + 1 bits; none for small values.
     let shift = (u64::BITS - v.leading_zeros()).saturating_sub(SUB_BITS + 1);
     // The leading one bit of (v >> shift) counts as the bucket before, hence no -1 for the exponent.
     ((u64::from(shift) << SUB_BITS) + (v >> shift)) as usize
+}
+
+/// Counts a value; `at` gives the counter of a bucket by its offset in bytes. Only one thread may count in one histogram.
+#[inline]
+pub fn record<'a>(at: impl FnOnce(usize) -> &'a AtomicU64, value: Nanos) {
+    let counter = at(bucket_of(value) * 8);
+    counter.store(counter.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
 }
 
 /// Returns the lowest and the highest value of a bucket.

@@ -58,6 +58,15 @@ pub(super) enum AskError {
 impl AdminSocket {
     /// Asks for something and returns the reply.
     pub(super) fn ask(&self, request: &Request) -> Result<Reply, AskError> {
+        self.converse(request).map(|(reply, _)| reply)
+    }
+
+    /// Makes a request that more follows on than an answer, and returns the connection.
+    pub(super) fn open(&self, request: &Request) -> Result<BufReader<UnixStream>, AskError> {
+        self.converse(request).map(|(_, stream)| stream)
+    }
+
+    fn converse(&self, request: &Request) -> Result<(Reply, BufReader<UnixStream>), AskError> {
         let path = self.admin_socket.clone().unwrap_or_else(|| Socket::Admin.to_connect());
         let mut stream = UnixStream::connect(&path).map_err(|source| match source.kind() {
             ErrorKind::PermissionDenied => AskError::NotPermitted { path: path.clone() },
@@ -69,14 +78,15 @@ impl AdminSocket {
         // If it hung up on us it may have said why, so the answer is read in any case.
         let sent = stream.write_all(line.as_bytes());
         let mut answer = String::new();
-        let read = BufReader::new(stream).read_line(&mut answer);
+        let mut stream = BufReader::new(stream);
+        let read = stream.read_line(&mut answer);
         if answer.is_empty() {
             sent.map_err(broken)?;
             read.map_err(broken)?;
             return Err(broken(ErrorKind::UnexpectedEof.into()));
         }
         match serde_json::from_str(&answer).map_err(|source| AskError::NoAnswer { path, source })? {
-            Answer::Ok(reply) => Ok(reply),
+            Answer::Ok(reply) => Ok((reply, stream)),
             Answer::Error(failure) => Err(failure.into()),
         }
     }

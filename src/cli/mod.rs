@@ -12,6 +12,8 @@ mod sim;
 mod status;
 mod table;
 mod tenant;
+mod top;
+mod trace;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -70,6 +72,10 @@ enum PlainCommand {
     Session(session::SessionCommand),
     /// Show what the broker does: tenants, sessions, latencies, the cost of switches.
     Status(status::StatusArgs),
+    /// Watch who uses the devices: shares, rates and latencies of now, redrawn every second.
+    Top(top::TopArgs),
+    /// Record what the broker does, for the Perfetto UI: leases, switches, dispatches, quotas, lag.
+    Trace(trace::TraceArgs),
     /// Ask what a scenario would come to: the broker's own code on a virtual clock.
     Sim(sim::SimArgs),
     /// Check configurations.
@@ -168,6 +174,8 @@ impl Plain {
             PlainCommand::Tenant(command) => tenant::run(command),
             PlainCommand::Session(command) => session::run(command),
             PlainCommand::Status(args) => status::run(&args),
+            PlainCommand::Top(args) => top::run(&args),
+            PlainCommand::Trace(args) => trace::run(&args),
             PlainCommand::Sim(args) => sim::run(&args),
             PlainCommand::Config(command) => config::run(command),
             PlainCommand::Device(command) => device::run(command),

@@ -50,7 +50,7 @@ fn show(s: &Status) -> String {
             text.push_str(&format!("\n{title}\n{table}"));
         }
     };
-    section("Devices", devices(s));
+    section("Devices", partitions(s));
     section("Tenants", tenant::list(&s.tenants));
     section("Latencies", tenant::latencies(&s.tenants));
     section("Sessions", session::list(&s.sessions));
@@ -61,7 +61,8 @@ fn show(s: &Status) -> String {
     text
 }
 
-fn devices(s: &Status) -> Table {
+/// Returns all partitions of all devices as a table.
+pub(super) fn partitions(s: &Status) -> Table {
     let mut table = Table::new(&[
         "DEVICE",
         "<PARTITION",

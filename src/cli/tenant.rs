@@ -203,11 +203,22 @@ fn rule(rule: &crate::config::Rule) -> String {
 
 /// Returns what tenants waited, as a table.
 pub(super) fn latencies(tenants: &[Tenant]) -> Table {
-    let mut table = Table::new(&["<TENANT", "<LATENCY", "COUNT", "P50", "P99", "P99.9", "MAX"]);
+    let mut table = Table::new(&["<TENANT", "<LATENCY", "<SINCE", "COUNT", "P50", "P99", "P99.9", "MAX"]);
     for t in tenants {
-        let kinds = [("dispatch", &t.dispatch_latency), ("wait for lease", &t.lease_wait), ("occupancy", &t.occupancy)];
-        for (kind, times) in kinds.into_iter().filter(|(_, times)| times.count > 0) {
-            table.row([t.name.to_string(), kind.to_owned()].into_iter().chain(distribution(times)).collect());
+        let minute = &t.last_minute;
+        let kinds = [
+            ("dispatch", &t.dispatch_latency, &minute.dispatch_latency),
+            ("wait for lease", &t.lease_wait, &minute.lease_wait),
+            ("occupancy", &t.occupancy, &minute.occupancy),
+        ];
+        let lately = format!("last {}", time(minute.span_ns));
+        for (kind, total, minute) in kinds {
+            for (since, times) in [("the start", total), (lately.as_str(), minute)] {
+                if times.count > 0 {
+                    let cells = [t.name.to_string(), kind.to_owned(), since.to_owned()].into_iter();
+                    table.row(cells.chain(distribution(times)).collect());
+                }
+            }
         }
     }
     table

@@ -1,18 +1,25 @@
 //! Connections of administrators: lines in, lines out.
 //!
 //! Promises: at most [`CLIENTS_MAX`] at a time, requests of at most [`LINE_BYTES_MAX`]; the next request of a client is read only when it
-//! has taken the answer to the last, so what is kept for one is bounded by one request and one answer. Nobody but root, the
+//! has taken the answer to the last, so what is kept for one is bounded by one request and one answer; for a [tap] by
+//! [`TAP_BYTES_MAX`], beyond which lines are dropped and counted. Nobody but root, the
 //! daemon's own user and, where the configuration names one, the administrators' group is listened to.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::io::{ErrorKind, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 
 use crate::admin::{Answer, Failure, FailureCode, LINE_BYTES_MAX};
+use crate::tap;
 
 /// Most administrators connected at a time.
 pub(super) const CLIENTS_MAX: usize = 32;
+
+/// Most bytes that wait for a tap to take them.
+pub(super) const TAP_BYTES_MAX: usize = 4 << 20;
+/// Longest line that says how many were dropped.
+const LOST_BYTES_MAX: usize = 128;
 
 /// Who may be an administrator.
 #[derive(Clone, Copy, Debug)]
@@ -35,9 +42,18 @@ impl Admitted {
 struct Client {
     stream: UnixStream,
     input: Vec<u8>,
-    output: Vec<u8>,
+    output: VecDeque<u8>,
     /// It sends nothing more.
     finished: bool,
+    /// It is told what happens.
+    tap: Option<Dropped>,
+}
+
+/// Lines that a tap had no room for since the last that it got.
+#[derive(Debug, Default)]
+struct Dropped {
+    lines: u64,
+    first_at: u64,
 }
 
 /// What a client's connection has for us.
@@ -50,6 +66,8 @@ pub(super) enum Line {
         /// Whether there is something left to send.
         to_send: bool,
     },
+    /// A tap is to close.
+    Close,
     /// It is gone, or talks nonsense without end.
     Over,
 }
@@ -79,7 +97,7 @@ impl Desk {
         } else {
             None
         };
-        let mut client = Client { stream, input: Vec::new(), output: Vec::new(), finished: false };
+        let mut client = Client { stream, input: Vec::new(), output: VecDeque::new(), finished: false, tap: None };
         if let Some((code, text)) = refusal {
             client.put(&Answer::Error(Failure { code, text }));
             client.send();
@@ -98,6 +116,9 @@ impl Desk {
     /// Sends what is left to send, reads what there is to read, and returns the next complete request.
     pub(super) fn next(&mut self, id: u64) -> Line {
         let Some(client) = self.clients.get_mut(&id) else { return Line::Over };
+        if client.tap.is_some() {
+            return client.listen();
+        }
         if !client.send() {
             return Line::Over;
         }
@@ -135,29 +156,110 @@ impl Desk {
         }
     }
 
+    /// Makes a client a tap: from now on it is told what happens.
+    pub(super) fn open_tap(&mut self, id: u64) {
+        if let Some(client) = self.clients.get_mut(&id) {
+            client.tap = Some(Dropped::default());
+        }
+    }
+
+    /// Makes a tap a client again that is answered the rest and has nothing more to ask.
+    pub(super) fn close_tap(&mut self, id: u64) {
+        if let Some(client) = self.clients.get_mut(&id) {
+            client.tap = None;
+            client.finished = true;
+            client.input.clear();
+        }
+    }
+
+    /// Returns whether anybody is told what happens.
+    pub(super) fn has_taps(&self) -> bool {
+        self.clients.values().any(|client| client.tap.is_some())
+    }
+
+    /// Tells one tap.
+    pub(super) fn tell_one(&mut self, id: u64, line: &tap::Line) {
+        let text = written(line);
+        if let Some(client) = self.clients.get_mut(&id) {
+            client.pour(&text);
+        }
+    }
+
+    /// Tells all taps. Sent by [`flush_taps`](Self::flush_taps).
+    pub(super) fn tell(&mut self, line: &tap::Line) {
+        let text = written(line);
+        for client in self.clients.values_mut() {
+            client.pour(&text);
+        }
+    }
+
+    /// Sends taps as much as they take.
+    pub(super) fn flush_taps(&mut self) {
+        for client in self.clients.values_mut().filter(|client| client.tap.is_some()) {
+            // One that is gone becomes readable too, and is seen to then.
+            client.send();
+        }
+    }
+
     /// Forgets a client; the caller has stopped watching it.
     pub(super) fn leave(&mut self, id: u64) -> Option<UnixStream> {
         self.clients.remove(&id).map(|c| c.stream)
     }
 }
 
+/// Returns a line as it is sent.
+fn written(line: &tap::Line) -> Vec<u8> {
+    let mut text = serde_json::to_vec(line).unwrap_or_else(|error| {
+        tracing::error!(%error, "an event cannot be written down");
+        br#"{"event":"lost","at_ns":0,"lines":1}"#.to_vec()
+    });
+    text.push(b'\n');
+    text
+}
+
 impl Client {
+    /// Puts a line where a tap will find it, or counts it.
+    fn pour(&mut self, line: &[u8]) {
+        let Some(dropped) = &mut self.tap else { return };
+        if self.output.len() + line.len() + LOST_BYTES_MAX > TAP_BYTES_MAX {
+            if dropped.lines == 0 {
+                dropped.first_at = crate::clock::now_ns();
+            }
+            dropped.lines += 1;
+            return;
+        }
+        if dropped.lines > 0 {
+            let Dropped { lines, first_at } = std::mem::take(dropped);
+            self.output.extend(&written(&tap::Line::Lost { at_ns: first_at, lines }));
+        }
+        self.output.extend(line);
+    }
+
+    /// Looks whether a tap has anything to say, which closes it.
+    fn listen(&mut self) -> Line {
+        match self.receive() {
+            Ok(false) if !self.input.is_empty() => Line::Close,
+            Ok(false) => Line::Wait { to_send: false },
+            Ok(true) | Err(()) => Line::Close,
+        }
+    }
+
     fn put(&mut self, answer: &Answer) {
         match serde_json::to_vec(answer) {
-            Ok(line) => self.output.extend(line),
+            Ok(line) => self.output.extend(&line),
             // A number that JSON cannot write down would be our bug; the client still gets its line.
             Err(error) => {
                 tracing::error!(%error, "an answer to an administrator cannot be written down");
                 self.output.extend(br#"{"error":{"code":"bad-request","text":"the answer cannot be written down"}}"#);
             }
         }
-        self.output.push(b'\n');
+        self.output.push_back(b'\n');
     }
 
     /// Sends as much as there is room for; returns whether the connection lives.
     fn send(&mut self) -> bool {
         while !self.output.is_empty() {
-            match (&self.stream).write(&self.output) {
+            match (&self.stream).write(self.output.as_slices().0) {
                 Ok(0) => return false,
                 Ok(n) => drop(self.output.drain(..n)),
                 Err(e) if e.kind() == ErrorKind::WouldBlock => return true,
@@ -251,7 +353,7 @@ mod tests {
             match desk.next(id) {
                 Line::Request(line) => break line,
                 Line::Wait { .. } => std::thread::yield_now(),
-                Line::Over => panic!("it is still there"),
+                Line::Close | Line::Over => panic!("it is still there"),
             }
         };
         assert_eq!(two, b"two");
@@ -290,5 +392,47 @@ mod tests {
         let mut answer = String::new();
         std::io::BufReader::new(far).read_line(&mut answer).unwrap();
         assert_eq!(answer, "{\"ok\":\"done\"}\n");
+    }
+
+    #[test]
+    fn a_slow_tap_loses_lines_and_is_told_how_many() {
+        let mut desk = desk();
+        let (id, far) = client(&mut desk);
+        assert!(!desk.has_taps());
+        desk.open_tap(id);
+        assert!(desk.has_taps() && matches!(desk.next(id), Line::Wait { to_send: false }));
+        let line = |at_ns| tap::Line::Refused { at_ns, uid: 0, pid: 0, code: "x".repeat(60_000) };
+        let told = 200;
+        for at_ns in 0..told {
+            desk.tell(&line(at_ns));
+            desk.flush_taps();
+            assert!(desk.clients[&id].output.len() <= TAP_BYTES_MAX);
+        }
+        let reader = std::thread::spawn(move || {
+            let lines = std::io::BufReader::new(&far).lines();
+            let mut seen: Vec<tap::Line> = Vec::new();
+            for text in lines {
+                seen.push(serde_json::from_str(&text.unwrap()).unwrap());
+                if matches!(seen.last(), Some(tap::Line::End { .. })) {
+                    break;
+                }
+            }
+            (seen, far)
+        });
+        // Once there is room again, the next line is the count.
+        while !desk.clients[&id].output.is_empty() {
+            desk.flush_taps();
+        }
+        desk.tell(&tap::Line::End { at_ns: told });
+        desk.flush_taps();
+        let (seen, far) = reader.join().unwrap();
+        let lost =
+            seen.iter().find_map(|line| if let tap::Line::Lost { lines, .. } = line { Some(*lines) } else { None });
+        let got = seen.iter().filter(|line| matches!(line, tap::Line::Refused { .. })).count() as u64;
+        assert_eq!(lost.map(|lost| lost + got), Some(told));
+        far.shutdown(std::net::Shutdown::Write).unwrap();
+        assert!(matches!(desk.next(id), Line::Close));
+        desk.close_tap(id);
+        assert!(matches!(desk.next(id), Line::Over));
     }
 }

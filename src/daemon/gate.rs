@@ -12,13 +12,11 @@ use broker::GateView;
 use proto::gate::{
     GateLayout, GateWord, Level, NotNow, Request, SAVED_MAX, SAVED_WORDS, SavedDispatch, Scrub, StopReason,
 };
-use proto::histogram::BUCKETS;
 use proto::{Bytes, Instant, LeaseGeneration, Nanos};
 use sys::mapping::{Access, Mapping};
 use sys::memfd::{MemFd, MemoryError};
 use sys::wake;
 
-use super::stats::{Buckets, Worked};
 use crate::admin::Counters;
 
 /// How often a swap is tried. Each failure means that the worker took a step meanwhile; an honest one has two to take.
@@ -39,12 +37,12 @@ impl Gate {
         Ok((object, Self { memory }))
     }
 
-    fn at(&self, offset: usize) -> &AtomicU64 {
+    pub(super) fn at(&self, offset: usize) -> &AtomicU64 {
         // PANIC: the object is `GateLayout::BYTES` long and writable, and all offsets are multiples of eight inside of it.
         self.memory.atomic_u64(offset).expect("a word of the gate")
     }
 
-    fn load(&self, offset: usize) -> u64 {
+    pub(super) fn load(&self, offset: usize) -> u64 {
         self.at(offset).load(Ordering::Relaxed)
     }
 
@@ -147,6 +145,19 @@ impl Gate {
         self.ring();
     }
 
+    /// Asks the worker to record every dispatch, or not to any more.
+    pub(super) fn set_traced(&self, traced: bool) {
+        self.store(GateLayout::TRACED, u64::from(traced));
+    }
+
+    /// Reads bytes that are only text for people.
+    pub(super) fn bytes<const N: usize>(&self, offset: usize) -> [u8; N] {
+        let mut bytes = [0; N];
+        // Outside of the gate there is nothing, and nobody asks for it.
+        let _ = self.memory.read(offset, &mut bytes);
+        bytes
+    }
+
     /// Reads what the worker counted.
     pub(super) fn counters(&self) -> Counters {
         Counters {
@@ -171,18 +182,7 @@ impl Gate {
         let saved = (0..count).map(entry).collect();
         fence(Ordering::Acquire);
         // A worker that writes without end is told nothing about, and holds nobody up.
-        if before % 2 == 0 && sequence.load(Ordering::Relaxed) == before { saved } else { Vec::new() }
-    }
-
-    /// Reads all that the worker measured.
-    pub(super) fn worked(&self) -> Worked {
-        let buckets = |offset: usize| Buckets::read(|i| self.load(offset + i * 8));
-        const { assert!(GateLayout::LEASE_WAIT + BUCKETS * 8 <= GateLayout::BYTES.0 as usize) };
-        Worked {
-            counters: self.counters(),
-            dispatch_latency: buckets(GateLayout::DISPATCH_LATENCY),
-            lease_wait: buckets(GateLayout::LEASE_WAIT),
-        }
+        if before.is_multiple_of(2) && sequence.load(Ordering::Relaxed) == before { saved } else { Vec::new() }
     }
 }
 
@@ -275,7 +275,9 @@ mod tests {
         }
         let view = gate.view();
         assert_eq!((view.word.state(), view.stop_reason), (None, None));
-        assert_eq!(gate.worked().dispatch_latency.distribution().count, u64::MAX);
+        let mut followed = super::super::figures::Followed::default();
+        assert!(followed.look(&gate).is_some());
+        assert_eq!(followed.dispatch_latency.distribution().count, u64::MAX);
         assert_eq!(gate.saved(), []);
         gate.store(GateLayout::SAVED, 2);
         let saved = gate.saved();

@@ -22,10 +22,13 @@
 //! | `perform` | carrying out actions |
 //! | `desk`, `orders`, `report` | administrators: connections, requests, what they see |
 //! | `stats` | what is remembered of what happened |
+//! | `tap`, `tail` | who is told what happens as it happens; the dispatches of one worker |
+//! | `figures`, `rounds` | distributions of what is measured, and who looks at them when |
 //! | `journal` | what goes into the log |
 //! | `words` | what tenants are told |
 
 mod desk;
+mod figures;
 mod gate;
 mod journal;
 mod launch;
@@ -33,8 +36,11 @@ mod lobby;
 mod orders;
 mod perform;
 mod report;
+mod rounds;
 mod session;
 mod stats;
+mod tail;
+mod tap;
 mod words;
 
 #[cfg(test)]
@@ -61,8 +67,10 @@ use desk::{Admitted, Desk};
 use journal::Journal;
 use launch::Launcher;
 use lobby::Lobby;
+use rounds::Rounds;
 use session::{Heard, NoPacket, Session};
 use stats::Stats;
+use tap::Tap;
 
 /// At most this many connections are accepted, and this many messages of one worker are read, before others have their turn.
 const TURN_MAX: usize = 32;
@@ -206,6 +214,8 @@ pub(crate) struct Daemon {
     asked: Option<(SessionId, LeaseGeneration, Instant)>,
     /// Whether it is worth looking.
     looks: bool,
+    tap: Tap,
+    rounds: Rounds,
     /// The reply to the command that is being handled.
     reply: Option<Result<AdminReply, AdminError>>,
     /// Asked twice to stop: at once.
@@ -254,6 +264,8 @@ impl Daemon {
             journal: Journal::default(),
             asked: None,
             looks,
+            tap: Tap::default(),
+            rounds: Rounds::new(began),
             reply: None,
             stop_now: false,
             settings,
@@ -293,7 +305,8 @@ impl Daemon {
     }
 
     fn deadline(&self) -> Deadline {
-        let due = [self.broker.poll_timeout(), self.lobby.deadline(), self.tenants_again];
+        let rounds = (!self.sessions.is_empty()).then(|| self.rounds.deadline());
+        let due = [self.broker.poll_timeout(), self.lobby.deadline(), self.tenants_again, self.tap.deadline(), rounds];
         due.into_iter().flatten().min().map_or(Deadline::NEVER, |at| Deadline::at_ns(at.0))
     }
 
@@ -301,9 +314,14 @@ impl Daemon {
     fn feed(&mut self, input: Input) {
         let mut inputs = VecDeque::from([input]);
         while let Some(input) = inputs.pop_front() {
+            // Its session may be gone afterwards.
+            let charger = self.tap.charger(&input).and_then(|id| Some((id, self.sessions.get(&id)?.tenant)));
             self.broker.handle(Instant(clock::now_ns()), input);
             while let Some(action) = self.broker.poll_action() {
                 inputs.extend(self.perform(action));
+            }
+            if let Some((session, tenant)) = charger {
+                self.tell_usage(session, tenant);
             }
         }
     }
@@ -364,6 +382,12 @@ impl Daemon {
         let now = Instant(clock::now_ns());
         if self.broker.poll_timeout().is_some_and(|at| at <= now) {
             self.feed(Input::Timer);
+        }
+        if self.rounds.deadline() <= now {
+            self.go_round(now);
+        }
+        if self.tap.deadline().is_some_and(|at| at <= now) {
+            self.tap_turn(now);
         }
         while let Some(id) = self.lobby.overdue(now) {
             tracing::debug!("a connection said nothing and is closed");

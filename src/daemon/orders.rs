@@ -13,8 +13,9 @@ use super::report::failure;
 use super::{Daemon, TURN_MAX, Watched};
 use crate::admin::{Answer, Failure, FailureCode, Reply, Request};
 use crate::clock;
-use crate::config::values::{Division, Pace};
+use crate::config::values::{Division, Name, Pace};
 use crate::config::{DeviceSettings, Live, Settings, TenantSettings};
+use crate::tap;
 
 impl Daemon {
     pub(super) fn accept_admins(&mut self) -> Result<(), CallFailed> {
@@ -42,9 +43,15 @@ impl Daemon {
         for _ in 0..TURN_MAX {
             match self.desk.next(id) {
                 Line::Request(line) => {
-                    let answer = self.answer(&line).map_or_else(Answer::Error, Answer::Ok);
-                    self.desk.answer(id, &answer);
+                    let request = read(&line);
+                    let traces = request == Ok(Request::Trace);
+                    let answer = request.and_then(|request| self.carry_out(request));
+                    self.desk.answer(id, &answer.map_or_else(Answer::Error, Answer::Ok));
+                    if traces {
+                        self.open_tap(id);
+                    }
                 }
+                Line::Close => self.close_tap(id),
                 Line::Wait { to_send } => {
                     let interest = if to_send { Interest::OUT } else { Interest::IN };
                     if let Some(fd) = self.desk.fd(id) {
@@ -65,14 +72,6 @@ impl Daemon {
             Some(fd) => self.poller.change(fd, Watched::Client(id).token(), Interest::IN | Interest::OUT),
             None => Ok(()),
         }
-    }
-
-    fn answer(&mut self, line: &[u8]) -> Result<Reply, Failure> {
-        let request = serde_json::from_slice(line).map_err(|error| Failure {
-            code: FailureCode::BadRequest,
-            text: format!("not a request: {error}; docs/admin.md shows them"),
-        })?;
-        self.carry_out(request)
     }
 
     fn carry_out(&mut self, request: Request) -> Result<Reply, Failure> {
@@ -97,6 +96,8 @@ impl Daemon {
                 tracing::info!(session, "an administrator ended a session");
                 Ok(Reply::Done)
             }
+            // What follows the answer is the caller's to begin.
+            Request::Trace => Ok(Reply::Done),
             Request::Reload => self.reload().map(|()| Reply::Done),
             Request::Shutdown => {
                 self.shut_down();
@@ -116,20 +117,14 @@ impl Daemon {
         let now = Instant(clock::now_ns());
         Ok(match reply {
             AdminReply::Done => Reply::Done,
-            AdminReply::Tenants(tenants) => {
-                let at_work = self.at_work();
-                Reply::Tenants(self.tenant_views(tenants, &at_work))
-            }
-            AdminReply::Sessions(sessions) => {
-                let at_work = self.at_work();
-                Reply::Sessions(self.session_views(now, sessions, &at_work))
-            }
+            AdminReply::Tenants(tenants) => Reply::Tenants(self.tenant_views(now, tenants)),
+            AdminReply::Sessions(sessions) => Reply::Sessions(self.session_views(now, sessions)),
             AdminReply::Status(status) => Reply::Status(Box::new(self.status_view(now, status))),
         })
     }
 
     /// Shows the broker all gates. A tenant that is alone never tells it anything, so what that one used would not be booked yet.
-    fn refresh(&mut self) {
+    pub(super) fn refresh(&mut self) {
         let sessions: Vec<SessionId> = self.sessions.keys().copied().collect();
         for session in sessions {
             let gate = self.sessions.get(&session).and_then(|s| s.worker.as_ref()).map(|w| w.gate.view());
@@ -169,6 +164,9 @@ impl Daemon {
         let command = if paused { AdminCommand::TenantPause(tenant) } else { AdminCommand::TenantResume(tenant) };
         self.do_it(command)?;
         tracing::info!(%tenant, paused, "paused or resumed a tenant");
+        if self.desk.has_taps() {
+            self.desk.tell(&tap::Line::Paused { at_ns: clock::now_ns(), tenant: Name(tenant), paused });
+        }
         self.keep(|live| live.pause(tenant, paused))
     }
 
@@ -247,4 +245,12 @@ impl Daemon {
         tracing::info!("reloaded the configuration");
         Ok(())
     }
+}
+
+/// Returns what a line asks for.
+fn read(line: &[u8]) -> Result<Request, Failure> {
+    serde_json::from_slice(line).map_err(|error| Failure {
+        code: FailureCode::BadRequest,
+        text: format!("not a request: {error}; docs/admin.md shows them"),
+    })
 }

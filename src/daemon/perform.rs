@@ -11,6 +11,7 @@ use proto::{Bytes, ChargeId, Instant, RequestId, SessionId, TenantName};
 use sys::event::Interest;
 use sys::memfd::{MemFd, MemoryError};
 
+use super::figures::Followed;
 use super::gate::Grant;
 use super::launch::{LaunchError, Place};
 use super::session::{Deaf, Session, Worker, part};
@@ -118,7 +119,8 @@ impl Daemon {
             }
         };
         let launched = self.launcher.launch(session, tenant, limits, scrub, place, &tenant_socket);
-        let begun = Session { tenant, tenant_socket, tenant_process: Some(process), worker: None };
+        let (worker, followed) = (None, Followed::default());
+        let begun = Session { tenant, tenant_socket, tenant_process: Some(process), worker, followed };
         self.sessions.insert(session, begun);
         match launched.and_then(|worker| self.watch(session, worker)) {
             Ok(pid) => Some(Input::WorkerSpawned { session, pid }),
@@ -209,7 +211,13 @@ impl Daemon {
         }
         part(&released.tenant_socket);
         if let Some(worker) = &released.worker {
-            self.stats.tenant(released.tenant).past.add(&worker.gate.worked());
+            self.drain_one(session, &worker.gate);
+            self.tap.forget(session);
+            let tenant = self.stats.tenant(released.tenant);
+            if let Some(news) = released.followed.look(&worker.gate) {
+                tenant.figures.add(Instant(clock::now_ns()), &news);
+            }
+            tenant.end(&worker.gate.counters());
         }
     }
 
@@ -217,6 +225,9 @@ impl Daemon {
     fn note(&mut self, now: Instant, event: &Event) {
         self.stats.note(now, event);
         self.journal.note(event);
+        if self.tap.is_open() {
+            self.tell_event(now, event);
+        }
         if *event == Event::ConfigChanged {
             let (broker, sessions) = (&self.broker, &self.sessions);
             let lives = |name: &TenantName| sessions.values().any(|s| s.tenant == *name);

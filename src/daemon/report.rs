@@ -8,35 +8,33 @@ use proto::{Instant, Nanos, SessionId, TenantName};
 use sched::pace::{Outlook, Verdict};
 
 use super::Daemon;
-use super::stats::Worked;
-use crate::admin::{self, DeviceTime, Failure, FailureCode};
+use super::figures::{Followed, Sparse, minute_span};
+use crate::admin::{self, Counters, DeviceTime, Distribution, Failure, FailureCode};
 use crate::config::TenantSettings;
 use crate::config::values::{Division, Name, Wish};
 use crate::device::spec::DeviceSpec;
 
-/// What the workers of the living sessions did.
-pub(super) struct AtWork(BTreeMap<SessionId, Worked>);
-
 impl Daemon {
-    /// Reads the gates of all sessions.
-    pub(super) fn at_work(&self) -> AtWork {
-        let worked = |(id, s): (&SessionId, &super::session::Session)| Some((*id, s.worker.as_ref()?.gate.worked()));
-        AtWork(self.sessions.iter().filter_map(worked).collect())
-    }
-
-    /// Returns tenants as administrators see them. `sessions` says whose the living ones are.
-    pub(super) fn tenant_views(&mut self, tenants: Vec<TenantStatus>, at_work: &AtWork) -> Vec<admin::Tenant> {
-        let mut living: BTreeMap<TenantName, Vec<&Worked>> = BTreeMap::new();
-        for (id, worked) in &at_work.0 {
-            if let Some(session) = self.sessions.get(id) {
-                living.entry(session.tenant).or_default().push(worked);
+    /// Returns tenants as administrators see them, with what their workers have measured up to now.
+    pub(super) fn tenant_views(&mut self, now: Instant, tenants: Vec<TenantStatus>) -> Vec<admin::Tenant> {
+        self.look_at_all(now);
+        let mut living: BTreeMap<TenantName, Vec<Counters>> = BTreeMap::new();
+        for session in self.sessions.values() {
+            if let Some(worker) = &session.worker {
+                living.entry(session.tenant).or_default().push(worker.gate.counters());
             }
         }
         let view = |TenantStatus { config, paused, sessions, usage, charged }: TenantStatus| {
             let set_live = self.live.settings(&config.name).map(TenantSettings::fields_set).unwrap_or_default();
             let stats = self.stats.tenant(config.name);
-            let mut worked = stats.past.clone();
-            living.get(&config.name).into_iter().flatten().for_each(|more| worked.add(more));
+            let counters = stats.counters(living.get(&config.name).into_iter().flatten());
+            let figures = &mut stats.figures;
+            let last_minute = admin::LastMinute {
+                span_ns: minute_span(self.began, now).0,
+                dispatch_latency: figures.dispatch_latency.minute(now),
+                lease_wait: figures.lease_wait.minute(now),
+                occupancy: figures.occupancy.minute(now),
+            };
             admin::Tenant {
                 name: Name(config.name),
                 matches: config.matches.iter().map(Into::into).collect(),
@@ -60,10 +58,11 @@ impl Daemon {
                 paused,
                 set_live: set_live.into_iter().map(str::to_owned).collect(),
                 device_time_ns: charged.0,
-                counters: worked.counters,
-                dispatch_latency: worked.dispatch_latency.distribution(),
-                lease_wait: worked.lease_wait.distribution(),
-                occupancy: stats.occupancy(),
+                counters,
+                dispatch_latency: figures.dispatch_latency.total(),
+                lease_wait: figures.lease_wait.total(),
+                occupancy: figures.occupancy.total(),
+                last_minute,
                 denied: stats.denied.clone(),
                 ended: stats.ended.clone(),
                 reclaimed_charges: stats.reclaimed_charges,
@@ -75,15 +74,14 @@ impl Daemon {
     }
 
     /// Returns sessions as administrators see them.
-    pub(super) fn session_views(
-        &self,
-        now: Instant,
-        sessions: Vec<SessionStatus>,
-        at_work: &AtWork,
-    ) -> Vec<admin::Session> {
-        let nothing = Worked::default();
+    pub(super) fn session_views(&mut self, now: Instant, sessions: Vec<SessionStatus>) -> Vec<admin::Session> {
+        self.look_at_all(now);
         let view = |s: SessionStatus| {
-            let worked = at_work.0.get(&s.session).unwrap_or(&nothing);
+            let here = self.sessions.get(&s.session);
+            let worker = here.and_then(|session| session.worker.as_ref());
+            let followed = |which: fn(&Followed) -> &Sparse| {
+                here.map_or(Distribution::default(), |session| which(&session.followed).distribution())
+            };
             let usage = self.broker.ledger().session_usage(s.session);
             admin::Session {
                 session: s.session.0,
@@ -103,9 +101,9 @@ impl Daemon {
                 vram_used_bytes: usage.vram,
                 host_memory_used_bytes: usage.host,
                 queues_used: usage.queues,
-                counters: worked.counters,
-                dispatch_latency: worked.dispatch_latency.distribution(),
-                lease_wait: worked.lease_wait.distribution(),
+                counters: worker.map_or(Counters::default(), |worker| worker.gate.counters()),
+                dispatch_latency: followed(|f| &f.dispatch_latency),
+                lease_wait: followed(|f| &f.lease_wait),
                 saved: self.saved_views(s.session),
                 last_fault: s.last_fault.as_ref().map(fault_view),
             }
@@ -143,7 +141,6 @@ impl Daemon {
 
     /// Returns everything as administrators see it.
     pub(super) fn status_view(&mut self, now: Instant, status: broker::Status) -> admin::Status {
-        let at_work = self.at_work();
         let uptime = now.since(self.began);
         let views = status.devices.iter().zip(self.launcher.devices());
         let devices: Vec<admin::Device> = views.map(|(device, spec)| device_view(device, spec, uptime)).collect();
@@ -170,8 +167,8 @@ impl Daemon {
             devices,
             switches_between_tenants,
             switches_within_tenant,
-            tenants: self.tenant_views(status.tenants, &at_work),
-            sessions: self.session_views(now, status.sessions, &at_work),
+            tenants: self.tenant_views(now, status.tenants),
+            sessions: self.session_views(now, status.sessions),
             ended: self.stats.ended(now),
             refused: self.stats.refused.clone(),
             workers_killed: self.stats.workers_killed,
@@ -241,7 +238,7 @@ pub(super) fn failure(error: AdminError) -> Failure {
     Failure { code, text: error.to_string() }
 }
 
-fn fault_view(fault: &proto::message::Fault) -> admin::Fault {
+pub(super) fn fault_view(fault: &proto::message::Fault) -> admin::Fault {
     admin::Fault {
         kind: fault.kind.word().to_owned(),
         queue: fault.queue.0,

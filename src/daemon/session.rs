@@ -17,6 +17,7 @@ use sys::peer::PidFd;
 use sys::process::Child;
 use sys::socket::{Channel, ReceiveError, SendError};
 
+use super::figures::Followed;
 use super::gate::Gate;
 use super::words;
 
@@ -34,6 +35,8 @@ pub(super) struct Session {
     pub(super) tenant_process: Option<PidFd>,
     /// Its worker; `None` if that could not be started.
     pub(super) worker: Option<Worker>,
+    /// What that has measured, as far as we have looked.
+    pub(super) followed: Followed,
 }
 
 impl Session {

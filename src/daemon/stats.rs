@@ -3,17 +3,17 @@
 //! Promise: bounded, whoever does what: per tenant of the configuration some counters and distributions, and [`ENDED_MAX`] sessions. A
 //! sum of a switch's parts is the sum of its totals, exactly.
 //!
-//! The broker's own times go into HDR histograms with three significant digits. What workers measure lies in their gates in buckets of
-//! at most 0.8 % ([`proto::histogram`]); it is read when somebody asks, and once more when a session ends.
+//! Switches go into HDR histograms with three significant digits; what is measured of each tenant is in [`figures`](super::figures).
 
 use std::collections::{BTreeMap, VecDeque};
 
 use broker::{Event, SwitchParts};
 use hdrhistogram::Histogram;
-use proto::histogram::{BUCKETS, HIGHEST, bounds_of};
+use proto::histogram::HIGHEST;
 use proto::message::Fault;
 use proto::{Instant, Nanos, SessionId, TenantName};
 
+use super::figures::Figures;
 use crate::admin::{self, Counters, Distribution, Switches};
 use crate::config::values::Name;
 
@@ -55,85 +55,29 @@ impl Times {
     }
 }
 
-/// Times a worker measured: how many fell into each bucket.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Buckets(Vec<u64>);
-
-impl Buckets {
-    /// Reads all buckets.
-    pub(super) fn read(bucket: impl Fn(usize) -> u64) -> Self {
-        Self((0..BUCKETS).map(bucket).collect())
-    }
-
-    fn add(&mut self, more: &Self) {
-        self.0.resize(BUCKETS, 0);
-        for (sum, more) in self.0.iter_mut().zip(&more.0) {
-            *sum = sum.saturating_add(*more);
-        }
-    }
-
-    /// Returns the distribution, with the upper bound of a bucket for all in it.
-    pub(super) fn distribution(&self) -> Distribution {
-        let mut filled = self.0.iter().enumerate().filter(|(_, n)| **n > 0).map(|(i, n)| (bounds_of(i), *n));
-        let Some(((lowest, _), _)) = filled.clone().next() else { return Distribution::default() };
-        let (mut count, mut sum, mut highest) = (0u64, 0u64, 0);
-        for ((_, high), n) in filled.clone() {
-            count = count.saturating_add(n);
-            sum = sum.saturating_add(n.saturating_mul(high.0));
-            highest = high.0;
-        }
-        let mut seen = 0u64;
-        // Ranks only grow, so one walk finds all.
-        let mut at = 0;
-        let mut quantile = |per_mille: u128| {
-            let rank = (u128::from(count) * per_mille).div_ceil(1000);
-            while u128::from(seen) < rank {
-                let Some(((_, high), n)) = filled.next() else { break };
-                seen = seen.saturating_add(n);
-                at = high.0;
-            }
-            at
-        };
-        let (p50_ns, p99_ns, p999_ns) = (quantile(500), quantile(990), quantile(999));
-        Distribution { count, sum_ns: sum, min_ns: lowest.0, p50_ns, p99_ns, p999_ns, max_ns: highest }
-    }
-}
-
-/// What workers did.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Worked {
-    pub(super) counters: Counters,
-    pub(super) dispatch_latency: Buckets,
-    pub(super) lease_wait: Buckets,
-}
-
-impl Worked {
-    /// Adds what another worker did.
-    pub(super) fn add(&mut self, more: &Self) {
-        let (sum, more_counters) = (&mut self.counters, &more.counters);
-        for (sum, more) in [
-            (&mut sum.packets, more_counters.packets),
-            (&mut sum.dispatches, more_counters.dispatches),
-            (&mut sum.wave_instructions, more_counters.wave_instructions),
-            (&mut sum.busy_ns, more_counters.busy_ns),
-            (&mut sum.faults, more_counters.faults),
-            (&mut sum.parks, more_counters.parks),
-            (&mut sum.unparks, more_counters.unparks),
-            (&mut sum.bad_packets, more_counters.bad_packets),
-        ] {
-            *sum = sum.saturating_add(more);
-        }
-        self.dispatch_latency.add(&more.dispatch_latency);
-        self.lease_wait.add(&more.lease_wait);
+/// Adds what another worker did.
+fn add_counters(sum: &mut Counters, more: &Counters) {
+    for (sum, more) in [
+        (&mut sum.packets, more.packets),
+        (&mut sum.dispatches, more.dispatches),
+        (&mut sum.wave_instructions, more.wave_instructions),
+        (&mut sum.busy_ns, more.busy_ns),
+        (&mut sum.faults, more.faults),
+        (&mut sum.parks, more.parks),
+        (&mut sum.unparks, more.unparks),
+        (&mut sum.bad_packets, more.bad_packets),
+    ] {
+        *sum = sum.saturating_add(more);
     }
 }
 
 /// What is remembered of one tenant.
 #[derive(Debug)]
 pub(super) struct TenantStats {
-    occupancy: Times,
+    /// Distributions, those of living sessions as far as they have been looked at.
+    pub(super) figures: Figures,
     /// What the workers of ended sessions did.
-    pub(super) past: Worked,
+    past: Counters,
     pub(super) denied: BTreeMap<String, u64>,
     pub(super) ended: BTreeMap<String, u64>,
     pub(super) reclaimed_charges: u64,
@@ -144,8 +88,8 @@ pub(super) struct TenantStats {
 impl TenantStats {
     fn new() -> Self {
         Self {
-            occupancy: Times::new(),
-            past: Worked::default(),
+            figures: Figures::default(),
+            past: Counters::default(),
             denied: BTreeMap::new(),
             ended: BTreeMap::new(),
             reclaimed_charges: 0,
@@ -154,9 +98,16 @@ impl TenantStats {
         }
     }
 
-    /// Returns the lengths of its leases.
-    pub(super) fn occupancy(&self) -> Distribution {
-        self.occupancy.distribution()
+    /// Remembers what the worker of a session did that has ended.
+    pub(super) fn end(&mut self, worker: &Counters) {
+        add_counters(&mut self.past, worker);
+    }
+
+    /// Returns what all its workers did, with those of living sessions.
+    pub(super) fn counters<'a>(&self, living: impl IntoIterator<Item = &'a Counters>) -> Counters {
+        let mut sum = self.past;
+        living.into_iter().for_each(|more| add_counters(&mut sum, more));
+        sum
     }
 }
 
@@ -235,6 +186,11 @@ impl Stats {
         self.who.insert(session, (pid, command));
     }
 
+    /// Returns process and program of a session that there is.
+    pub(super) fn who(&self, session: SessionId) -> Option<(u32, &str)> {
+        self.who.get(&session).map(|(pid, command)| (*pid, command.as_str()))
+    }
+
     /// Returns what is remembered of a tenant.
     pub(super) fn tenant(&mut self, name: TenantName) -> &mut TenantStats {
         self.tenants.entry(name).or_insert_with(TenantStats::new)
@@ -243,6 +199,11 @@ impl Stats {
     /// Forgets tenants that `stays` does not want.
     pub(super) fn retain_tenants(&mut self, stays: impl Fn(&TenantName) -> bool) {
         self.tenants.retain(|name, _| stays(name));
+    }
+
+    /// Lets go of what is older than a minute.
+    pub(super) fn expire(&mut self, now: Instant) {
+        self.tenants.values_mut().for_each(|tenant| tenant.figures.expire(now));
     }
 
     /// Returns the switches between sessions of different tenants, and those within one.
@@ -263,11 +224,13 @@ impl Stats {
                 let kind = if *same_tenant { &mut self.within_tenant } else { &mut self.between_tenants };
                 kind.record(parts, saved.0);
             }
-            Event::LeaseEnded { tenant, occupancy, .. } => self.tenant(*tenant).occupancy.record(*occupancy),
+            Event::LeaseEnded { tenant, occupancy, .. } => {
+                self.tenant(*tenant).figures.occupancy.record(now, *occupancy);
+            }
             Event::Denied { tenant, denied, .. } => {
                 *self.tenant(*tenant).denied.entry(denied.code.word().to_owned()).or_default() += 1;
             }
-            Event::Faulted { tenant, fault, .. } => self.tenant(*tenant).last_fault = Some(fault.clone()),
+            Event::Faulted { tenant, fault, .. } => self.tenant(*tenant).last_fault = Some(Fault::clone(fault)),
             Event::Refused { code, .. } => *self.refused.entry(code.word().to_owned()).or_default() += 1,
             Event::WorkerKilled { .. } => self.workers_killed += 1,
             Event::WorkerViolation { .. } => self.worker_violations += 1,
@@ -302,7 +265,6 @@ impl Stats {
 #[cfg(test)]
 mod tests {
     use proto::Bytes;
-    use proto::histogram::bucket_of;
     use proto::message::EndReason;
 
     use super::*;
@@ -341,27 +303,6 @@ mod tests {
         let d = times.distribution();
         assert_eq!((d.count, d.min_ns), (5, 1));
         assert!(d.p50_ns.abs_diff(1_234_567) < 1_235 && d.max_ns >= HIGHEST.0, "{d:?}");
-    }
-
-    #[test]
-    fn buckets_give_the_distribution_within_their_width() {
-        let mut counts = vec![0; BUCKETS];
-        for value in 1..=10_000u64 {
-            counts[bucket_of(Nanos(value * 100))] += 1;
-        }
-        let one = Buckets::read(|i| counts[i]);
-        let mut both = Buckets::default();
-        both.add(&one);
-        both.add(&one);
-        for (buckets, count) in [(one, 10_000), (both, 20_000)] {
-            let d = buckets.distribution();
-            assert_eq!((d.count, d.min_ns), (count, 100));
-            let exact = [(d.p50_ns, 500_000), (d.p99_ns, 990_000), (d.p999_ns, 999_000), (d.max_ns, 1_000_000)];
-            for (got, exact) in exact {
-                assert!(got >= exact && (got - exact) * 128 <= exact, "{got} for {exact}");
-            }
-        }
-        assert_eq!(Buckets::default().distribution(), Distribution::default());
     }
 
     #[test]

@@ -23,7 +23,7 @@ impl Gate {
         Ok(Gate { memory: Mapping::new(&memory, Access::ReadWrite)? })
     }
 
-    fn at(&self, offset: usize) -> &AtomicU64 {
+    pub(super) fn at(&self, offset: usize) -> &AtomicU64 {
         // PANIC: offsets are those of `GateLayout`, aligned and inside `GateLayout::BYTES`, the size of the mapping.
         self.memory.atomic_u64(offset).expect("inside the gate")
     }
@@ -93,6 +93,17 @@ impl Gate {
         Nanos(self.at(GateLayout::MAX_DISPATCH).load(Ordering::Acquire))
     }
 
+    /// Whether somebody wants to know of every dispatch.
+    pub(super) fn is_traced(&self) -> bool {
+        self.at(GateLayout::TRACED).load(Ordering::Relaxed) != 0
+    }
+
+    /// Writes the bytes of a name where nobody reads yet.
+    pub(super) fn put_bytes(&self, offset: usize, bytes: &[u8]) {
+        // Outside of the gate nothing is written, and no caller asks for it.
+        let _ = self.memory.write(offset, bytes);
+    }
+
     /// Writes one number of the report.
     pub(super) fn put(&self, offset: usize, value: u64) {
         self.at(offset).store(value, Ordering::Release);
@@ -141,7 +152,7 @@ impl Gate {
 
     /// Counts a time in the histogram at `offset`. Run thread only.
     pub(super) fn record(&self, offset: usize, ns: u64) {
-        self.add(offset + histogram::bucket_of(Nanos(ns)) * 8, 1);
+        histogram::record(|bucket| self.at(offset + bucket), Nanos(ns));
     }
 }
 

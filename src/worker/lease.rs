@@ -4,15 +4,16 @@
 //! loads; the clock is asked every [`QUESTIONS_PER_CLOCK`] times.
 
 use super::link::Charge;
+use super::recorder::Recorder;
 use super::shared::{Shared, wake};
 use crate::clock::now_ns;
 use crate::device::{DeviceFault, FaultClass, Lease, QueueHandle};
-use proto::gate::{GateLayout, Level};
+use proto::gate::{DispatchRecord, GateLayout, Level};
 use proto::message::worker::ChargeKind;
 use proto::message::{Fault, FaultKind};
 use proto::queue::QueueLayout;
 use proto::text::Text;
-use proto::{DeviceAddress, LeaseGeneration, QueueId};
+use proto::{DeviceAddress, Instant, LeaseGeneration, QueueId};
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use sys::mapping::Mapping;
@@ -22,6 +23,9 @@ use sys::memfd::MemFd;
 const QUESTIONS_PER_CLOCK: u32 = 16;
 /// How long a run lasts before it comes back to have its counters written, though nobody asked.
 const TICK_NS: u64 = 5_000_000;
+
+/// Where a dispatch packet names its kernel object.
+const KERNEL_OBJECT: usize = 32;
 
 /// A queue as the run thread knows it.
 pub(super) struct Face {
@@ -59,8 +63,11 @@ struct InFlight {
     queue: QueueHandle,
     packet: u64,
     seen_at: u64,
+    began_at: u64,
     /// What [`Flight::ran`] said when it began.
     began: u64,
+    /// The kernel object it names, if somebody traces.
+    object: u64,
 }
 
 /// The dispatches in flight, and how long the device has run for this session.
@@ -71,6 +78,7 @@ pub(super) struct Flight {
     /// Nanoseconds in earlier runs.
     ran_before: u64,
     run_began: u64,
+    recorder: Recorder,
 }
 
 impl Flight {
@@ -192,6 +200,24 @@ impl<'a> Hooks<'a> {
                 self.runaway_at.store(at, Ordering::Relaxed);
             }
         }
+    }
+
+    /// Returns the kernel object that a packet names, by what its slot says: the tenant's own claim, good for a name.
+    #[cold]
+    fn object_of(&self, queue: QueueHandle, packet: u64) -> u64 {
+        let face = self.face(queue);
+        face.and_then(|face| face.memory.load_u64(face.layout.slot(packet) + KERNEL_OBJECT).ok()).unwrap_or(0)
+    }
+
+    /// Tells those who trace of a dispatch that has ended.
+    #[cold]
+    fn trace(&self, recorder: &mut Recorder, done: &InFlight, now: u64) {
+        let Some(face) = self.face(done.queue) else { return };
+        let [seen_at, began_at, ended_at] = [done.seen_at, done.began_at, now].map(Instant);
+        let name = recorder.name(&self.shared.gate, &self.shared.kernel_name(done.object));
+        let (queue, packet, object) = (face.id, done.packet, done.object);
+        let record = DispatchRecord { queue, packet, name, object, seen_at, began_at, ended_at };
+        recorder.write(&self.shared.gate, &record);
     }
 
     fn face(&self, handle: QueueHandle) -> Option<&Face> {
@@ -330,9 +356,10 @@ impl Lease for Hooks<'_> {
         let now = now_ns();
         let noticed = self.noticed.load(Ordering::Relaxed);
         let seen_at = if noticed == 0 { now } else { noticed.min(now) };
+        let object = if self.shared.gate.is_traced() { self.object_of(queue, packet) } else { 0 };
         let mut flight = self.flight();
         let began = flight.ran(now);
-        flight.list.push(InFlight { queue, packet, seen_at, began });
+        flight.list.push(InFlight { queue, packet, seen_at, began_at: now, began, object });
         if flight.list.len() == 1 {
             self.watch_oldest(&flight, now);
         }
@@ -347,6 +374,9 @@ impl Lease for Hooks<'_> {
             if at == 0 {
                 self.watch_oldest(&flight, now);
             }
+            if self.shared.gate.is_traced() {
+                self.trace(&mut flight.recorder, &done, now);
+            }
         }
         drop(flight);
         self.shared.gate.add(GateLayout::DISPATCHES, 1);
@@ -358,7 +388,7 @@ impl Lease for Hooks<'_> {
 
 /// Returns the fault of a dispatch that ran too long. Its kernel is named by what its slot says, which is the tenant's own claim.
 pub(super) fn runaway(shared: &Shared, face: &Face, packet: u64) -> Fault {
-    let object = face.memory.load_u64(face.layout.slot(packet) + 32).unwrap_or(0);
+    let object = face.memory.load_u64(face.layout.slot(packet) + KERNEL_OBJECT).unwrap_or(0);
     Fault {
         kind: FaultKind::Runaway,
         queue: face.id,
@@ -378,10 +408,24 @@ mod tests {
     fn only_time_on_the_device_makes_a_dispatch_older() {
         let mut flight = Flight::default();
         flight.begin_run(1_000);
-        flight.list.push(InFlight { queue: QueueHandle(1), packet: 7, seen_at: 0, began: flight.ran(1_200) });
+        flight.list.push(InFlight {
+            queue: QueueHandle(1),
+            packet: 7,
+            seen_at: 0,
+            began_at: 0,
+            began: flight.ran(1_200),
+            object: 0,
+        });
         flight.end_run(1_500);
         flight.begin_run(9_000);
-        flight.list.push(InFlight { queue: QueueHandle(2), packet: 1, seen_at: 0, began: flight.ran(9_100) });
+        flight.list.push(InFlight {
+            queue: QueueHandle(2),
+            packet: 1,
+            seen_at: 0,
+            began_at: 0,
+            began: flight.ran(9_100),
+            object: 0,
+        });
         flight.end_run(9_150);
         assert_eq!(flight.oldest(), Some((QueueHandle(1), 7, 450)));
         flight.drop_queue(QueueHandle(1));

@@ -25,6 +25,7 @@ mod lease;
 mod link;
 mod objects;
 mod pace;
+mod recorder;
 mod run;
 mod shared;
 mod tenant;

@@ -6,9 +6,12 @@
 mod benches;
 #[path = "../worker/program.rs"]
 mod program;
+#[path = "../../src/perfetto/reader.rs"]
+mod reader;
 mod rig;
 mod sessions;
 mod tenants;
+mod trace;
 
 /// Where `program` looks for its deadline.
 mod stub {

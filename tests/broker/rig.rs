@@ -63,7 +63,12 @@ impl Broker {
     }
 
     pub(crate) fn socket(&self) -> PathBuf {
-        self.directory.join("tenant.sock")
+        self.path("tenant.sock")
+    }
+
+    /// Returns the path of a file in the broker's directory.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.directory.join(name)
     }
 
     pub(crate) fn admin_socket(&self) -> PathBuf {

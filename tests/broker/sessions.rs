@@ -8,7 +8,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use crate::program::{Placed, load, run};
 use crate::rig::{Broker, eventually, is_alive, soon};
 
-const TWO: &str = r#"
+pub(crate) const TWO: &str = r#"
     slice = "2ms"
     [[tenant]]
     name = "red"
@@ -67,9 +67,18 @@ fn tenants_work_and_leave_nothing_behind() {
         let tenant = broker.tenant(name);
         assert_eq!(tenant["counters"]["dispatches"], 20, "{tenant:#}");
         assert_eq!(tenant["dispatch_latency"]["count"], 20, "{tenant:#}");
+        // All of it was within the last minute, unless the machine is very slow.
+        let (minute, total) = (&tenant["last_minute"], |what: &str| tenant[what]["count"].as_u64());
+        if minute["span_ns"].as_u64().unwrap() < 59_000_000_000 {
+            for what in ["dispatch_latency", "lease_wait", "occupancy"] {
+                assert_eq!(minute[what]["count"].as_u64(), total(what), "{what}: {tenant:#}");
+            }
+        }
         assert!(tenant["vram_used_bytes"].as_u64().unwrap() > 0 && tenant["device_time_ns"].as_u64().unwrap() > 0);
         assert!(broker.ask(&["tenant", "show", name]).contains("dispatches         20"));
     }
+    let top = broker.ask(&["top", "--looks", "2", "--every", "1ms"]);
+    assert_eq!(top.matches("red ").count(), 2, "{top}");
     assert_eq!(broker.workers().len(), 2);
     let worker = broker.worker_of(&red.client);
     let title = std::fs::read_to_string(format!("/proc/{worker}/cmdline")).unwrap();
@@ -153,7 +162,7 @@ fn quotas_hold_and_change_live() {
 }
 
 /// Keeps a queue full of a kernel until told to stop; returns how many completed.
-fn saturate(busy: &Busy, stop: &std::sync::atomic::AtomicBool) -> u64 {
+pub(crate) fn saturate(busy: &Busy, stop: &std::sync::atomic::AtomicBool) -> u64 {
     const DEPTH: usize = 8;
     let signals: Vec<_> = (0..DEPTH).map(|_| busy.client.signal(0).unwrap()).collect();
     let mut done = 0;

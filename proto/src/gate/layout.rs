@@ -10,11 +10,13 @@
 //! | 256 | worker | counters that only grow |
 //! | 1024 | worker | what the last suspend [saved](super::saved), by dispatch |
 //! | 4096 | worker | [histograms](crate::histogram) |
+//! | after them | worker | [finished dispatches](super::dispatches): head, names, ring; while somebody traces |
 //!
 //! A report is stable from the release until the next grant, and only the broker grants; so the broker reads all of it without
 //! a lock. Times are [`Instant`](crate::Instant)s, lengths of time nanoseconds. The broker treats a worker's numbers as
 //! claims: a time outside the lease is moved to its nearer end.
 
+use super::dispatches;
 use crate::histogram;
 use crate::ids::{Bytes, LeaseGeneration};
 use crate::limits::PAGE_BYTES;
@@ -42,6 +44,8 @@ impl GateLayout {
     pub const SCRUB: usize = 96;
     /// Broker: longest time one dispatch may run, in nanoseconds; 0 for no limit.
     pub const MAX_DISPATCH: usize = 104;
+    /// Broker: not 0 while somebody wants to know of every [dispatch](dispatches).
+    pub const TRACED: usize = 112;
 
     /// Worker: generation of the lease the report is about.
     pub const REPORT_GENERATION: usize = 128;
@@ -94,8 +98,26 @@ impl GateLayout {
     /// Worker histogram: from having work to the first instruction, for leases that had to be waited for.
     pub const LEASE_WAIT: usize = Self::DISPATCH_LATENCY + histogram::BYTES;
 
+    /// Worker: how many [records of dispatches](dispatches) it has written in all.
+    pub const TRACE_HEAD: usize = (Self::LEASE_WAIT + histogram::BYTES).next_multiple_of(PAGE_BYTES as usize);
+    /// Worker: names of kernels.
+    pub const TRACE_NAMES: usize = Self::TRACE_HEAD + PAGE_BYTES as usize;
+    /// Worker: the ring of records.
+    pub const TRACE_RING: usize = Self::TRACE_NAMES + dispatches::NAMES * dispatches::NAME_BYTES;
+
+    /// Returns where the slot of a record is, by how many were written before it.
+    pub const fn trace_slot(index: u64) -> usize {
+        Self::TRACE_RING + (index as usize % dispatches::SLOTS) * dispatches::SLOT_BYTES
+    }
+
+    /// Returns where a name is.
+    pub const fn trace_name(row: u16) -> usize {
+        Self::TRACE_NAMES + (row as usize % dispatches::NAMES) * dispatches::NAME_BYTES
+    }
+
     /// Size of the object.
-    pub const BYTES: Bytes = Bytes(((Self::LEASE_WAIT + histogram::BYTES) as u64).next_multiple_of(PAGE_BYTES));
+    pub const BYTES: Bytes =
+        Bytes(((Self::TRACE_RING + dispatches::SLOTS * dispatches::SLOT_BYTES) as u64).next_multiple_of(PAGE_BYTES));
 }
 
 /// How urgently the broker wants a lease back. Within one lease it only grows.
@@ -212,10 +234,14 @@ mod tests {
     fn writers_share_no_cache_line() {
         const LINE: usize = 64;
         const { assert!(GateLayout::WAKE + 4 <= LINE) };
-        assert_eq!(GateLayout::REQUEST / LINE, GateLayout::MAX_DISPATCH / LINE);
-        const { assert!(GateLayout::MAX_DISPATCH / LINE < GateLayout::REPORT_GENERATION / LINE) };
+        assert_eq!(GateLayout::REQUEST / LINE, GateLayout::TRACED / LINE);
+        const { assert!(GateLayout::TRACED / LINE < GateLayout::REPORT_GENERATION / LINE) };
         const { assert!(GateLayout::DISPATCH_RAN / LINE < GateLayout::PACKETS / LINE) };
         const { assert!(GateLayout::BAD_PACKETS + 8 <= GateLayout::DISPATCH_LATENCY) };
-        const { assert!((GateLayout::LEASE_WAIT + histogram::BYTES) as u64 <= GateLayout::BYTES.0) };
+        const { assert!(GateLayout::LEASE_WAIT + histogram::BYTES <= GateLayout::TRACE_HEAD) };
+        const { assert!(GateLayout::TRACE_NAMES.is_multiple_of(LINE) && GateLayout::TRACE_RING.is_multiple_of(LINE)) };
+        assert_eq!(GateLayout::trace_slot(dispatches::SLOTS as u64 + 1), GateLayout::TRACE_RING + LINE);
+        assert!((GateLayout::trace_slot(u64::MAX) + LINE) as u64 <= GateLayout::BYTES.0);
+        assert!(GateLayout::trace_name(u16::MAX) + dispatches::NAME_BYTES <= GateLayout::TRACE_RING);
     }
 }
