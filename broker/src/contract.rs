@@ -4,6 +4,8 @@
 //! before it takes the next input from outside, as far as the answer is known at once. Late, missing and repeated answers are
 //! survived: the state machine believes only what an answer says about the lease it asked about.
 
+use alloc::boxed::Box;
+
 use proto::gate::{GateWord, Level, Scrub, StopReason};
 use proto::message::opening::Hello;
 use proto::message::{EndReason, Fault, RefuseCode, WorkerOrder, WorkerReport};
@@ -390,7 +392,7 @@ pub enum Event {
         /// Its tenant.
         tenant: TenantName,
         /// What and where.
-        fault: Fault,
+        fault: Box<Fault>,
     },
     /// The device went from one session to another.
     Switched {

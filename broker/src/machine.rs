@@ -4,6 +4,7 @@
 //! worker is reaped, and then gone. Its worker's exit is the only thing that makes it gone: everything else only asks for that,
 //! with a deadline after which the worker is killed. So all its resources are released in one place, once.
 
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
 
@@ -372,7 +373,7 @@ impl Broker {
             },
             Ok(WorkerReport::FaultReport(report)) => {
                 s.last_fault = Some(report.fault.clone());
-                self.emit(Event::Faulted { session, tenant, fault: report.fault });
+                self.emit(Event::Faulted { session, tenant, fault: Box::new(report.fault) });
             }
             Ok(WorkerReport::Leaving(leaving)) => {
                 s.told = true;
