@@ -107,8 +107,8 @@ mod tests {
             let over = rounds.turn(now, (from..=sessions).map(|id| (SessionId(id), id)), |id| {
                 seen.push(id);
                 looks += 1;
-                reads += usize::from(id % busy == 0);
-                id % busy == 0
+                reads += usize::from(id.is_multiple_of(busy));
+                id.is_multiple_of(busy)
             });
             assert!(looks <= SESSIONS_PER_TURN && reads <= READS_PER_TURN);
             if over {
