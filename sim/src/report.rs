@@ -12,10 +12,14 @@ use crate::meter::Meter;
 use crate::scenario::Scenario;
 use crate::trace::Trace;
 
-/// A latency histogram with the buckets of [`proto::histogram`].
+// A bucket is a `u16` here.
+const _: () = assert!(BUCKETS <= u16::MAX as usize);
+
+/// A latency histogram with the buckets of [`proto::histogram`], of which it has those that something fell into: ten thousand tenants
+/// have two of these each.
 #[derive(Clone, Default)]
 pub struct Histogram {
-    counts: Vec<u32>,
+    counts: BTreeMap<u16, u32>,
     total: u64,
     max: u64,
 }
@@ -23,20 +27,15 @@ pub struct Histogram {
 impl Histogram {
     /// Adds a sample.
     pub fn add(&mut self, value: Nanos) {
-        if self.counts.is_empty() {
-            self.counts = vec![0; BUCKETS];
-        }
-        self.counts[bucket_of(value)] += 1;
+        *self.counts.entry(bucket_of(value) as u16).or_default() += 1;
         self.total += 1;
         self.max = self.max.max(value.0);
     }
 
     /// Adds all samples of another.
     pub fn merge(&mut self, other: &Self) {
-        if self.counts.is_empty() {
-            self.counts.clone_from(&other.counts);
-        } else {
-            self.counts.iter_mut().zip(&other.counts).for_each(|(mine, theirs)| *mine += theirs);
+        for (bucket, count) in &other.counts {
+            *self.counts.entry(*bucket).or_default() += count;
         }
         self.total += other.total;
         self.max = self.max.max(other.max);
@@ -51,10 +50,10 @@ impl Histogram {
     pub fn quantile(&self, per_mille: u64) -> Nanos {
         let rank = (self.total * per_mille).div_ceil(1_000).max(1);
         let mut seen = 0;
-        for (bucket, count) in self.counts.iter().enumerate() {
-            seen += u64::from(*count);
+        for (&bucket, &count) in &self.counts {
+            seen += u64::from(count);
             if seen >= rank {
-                return Nanos(bounds_of(bucket).1.0.min(self.max));
+                return Nanos(bounds_of(bucket.into()).1.0.min(self.max));
             }
         }
         Nanos(self.max)
@@ -83,6 +82,17 @@ pub(crate) struct Tally {
     pub(crate) waits: Histogram,
     /// From submission to completion, of programs that are not saturated.
     pub(crate) latencies: Histogram,
+}
+
+impl Tally {
+    /// Adds what another program of the tenant did.
+    pub(crate) fn add(&mut self, other: Tally) {
+        self.submitted += other.submitted;
+        self.completed += other.completed;
+        self.work += other.work;
+        self.waits.merge(&other.waits);
+        self.latencies.merge(&other.latencies);
+    }
 }
 
 /// One line of the report.
@@ -114,7 +124,10 @@ pub struct TenantReport {
     pub charges: (u64, u64),
 }
 
-/// What came out of a run.
+/// The world of a report about a running broker.
+pub const LIVE: &str = "live";
+
+/// What came out of a run, simulated or not: a recording of a running broker is shown by the same code.
 #[derive(Clone, Debug)]
 pub struct Report {
     /// Which world.
@@ -227,17 +240,16 @@ fn percent(millionths: u64) -> String {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(
-            f,
-            "world {}, seed {}: {} with {} tenants and {} sessions; trace {:016x}, {} lines",
-            self.world,
-            self.seed,
-            time(self.span),
-            self.tenants.len(),
-            self.sessions,
-            self.hash,
-            self.lines
-        )?;
+        let (span, tenants) = (time(self.span), self.tenants.len());
+        if self.world == LIVE {
+            writeln!(f, "live: {span} with {tenants} tenants and {} sessions", self.sessions)?;
+        } else {
+            writeln!(
+                f,
+                "world {}, seed {}: {span} with {tenants} tenants and {} sessions; trace {:016x}, {} lines",
+                self.world, self.seed, self.sessions, self.hash, self.lines
+            )?;
+        }
         writeln!(f)?;
         writeln!(
             f,

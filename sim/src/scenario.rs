@@ -21,6 +21,17 @@ pub enum Habit {
     },
     /// Never: it is there and sleeps.
     Idle,
+    /// What was recorded of a running broker: these of [`Scenario::recordings`], one after the other.
+    Recorded(usize),
+}
+
+/// A piece of work as it was recorded: how long its session had no work before it, and how long it had the device for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Turn {
+    /// From the end of the work before.
+    pub pause: Nanos,
+    /// How long it has the device in all, however often that is taken away meanwhile.
+    pub work: Nanos,
 }
 
 /// What a program does with memory.
@@ -187,6 +198,9 @@ pub enum Chore {
     Command(AdminCommand),
     /// Ends one of the sessions there are, by its place in their list.
     KillOneOf(usize),
+    /// Nobody does this: a device is lost with everything in it, as after a hang that its driver ends by a reset. All workers on it die at
+    /// once; who comes back finds it as it was when nobody had used it.
+    ResetDevice(usize),
 }
 
 /// A world before it begins.
@@ -200,6 +214,8 @@ pub struct Scenario {
     pub config: Config,
     /// Who runs what.
     pub programs: Vec<Program>,
+    /// What recorded programs do.
+    pub recordings: Vec<Vec<Turn>>,
     /// How slow the machine is.
     pub delays: Delays,
     /// What administrators do, and when.

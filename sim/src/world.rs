@@ -72,6 +72,9 @@ enum Happening {
 struct Player {
     random: Random,
     session: Option<SessionId>,
+    /// How many recorded turns it has taken, and whether the next one is on its way.
+    turns: usize,
+    resting: bool,
 }
 
 pub(crate) struct World<'a> {
@@ -94,7 +97,8 @@ pub(crate) struct World<'a> {
     /// The place of the first partition of each device.
     places: Vec<usize>,
     trace: Trace,
-    tallies: BTreeMap<TenantName, Tally>,
+    /// What each program did.
+    tallies: Vec<Tally>,
     switches: crate::report::Histogram,
     /// Who ran last on the device.
     residue: Vec<Option<TenantName>>,
@@ -117,7 +121,7 @@ impl<'a> World<'a> {
             meters.extend(device.partitions.iter().map(|_| meter()));
         }
         let stream = |i| Random::stream(scenario.seed, i);
-        let player = |i| Player { random: stream(1_000 + i), session: None };
+        let player = |i| Player { random: stream(1_000 + i), session: None, turns: 0, resting: false };
         let mut world = Self {
             scenario,
             line,
@@ -136,7 +140,7 @@ impl<'a> World<'a> {
             meters,
             places,
             trace: Trace::new(voice),
-            tallies: BTreeMap::new(),
+            tallies: scenario.programs.iter().map(|_| Tally::default()).collect(),
             switches: crate::report::Histogram::default(),
             status: None,
             shutting_down: false,
@@ -279,7 +283,7 @@ impl<'a> World<'a> {
         enter(
             match p.habit {
                 Habit::Bursts { every, .. } => Some(Span { min: 0, max: every.max }),
-                Habit::Saturated | Habit::Idle => None,
+                Habit::Saturated | Habit::Idle | Habit::Recorded(_) => None,
             },
             Happening::Submit(session),
         );
@@ -297,7 +301,31 @@ impl<'a> World<'a> {
             },
             Happening::Misbehave(session),
         );
+        self.rest(session);
         self.plan(session, self.now);
+    }
+
+    /// Lets a recorded program that has no work pause until its next turn.
+    fn rest(&mut self, session: SessionId) {
+        let Some(worker) = self.workers.get(&session).filter(|worker| !worker.has_work()) else { return };
+        let Habit::Recorded(recording) = self.scenario.programs[worker.program].habit else { return };
+        let player = &mut self.players[worker.program];
+        if let Some(turn) = self.scenario.recordings[recording].get(player.turns).filter(|_| !player.resting) {
+            player.resting = true;
+            self.agenda.enter(self.now.after(turn.pause), Happening::Submit(session));
+        }
+    }
+
+    /// Lets a recorded program take its next turn.
+    fn take_turn(&mut self, session: SessionId, recording: usize) -> Result<(), Broken> {
+        let Some(worker) = self.workers.get_mut(&session) else { return Ok(()) };
+        let player = &mut self.players[worker.program];
+        let turn = self.scenario.recordings[recording][player.turns];
+        (player.turns, player.resting) = (player.turns + 1, false);
+        self.tallies[worker.program].submitted += 1;
+        worker.submit(self.now, turn.work.0.max(1));
+        self.plan(session, self.now);
+        Ok(())
     }
 
     fn submit(&mut self, session: SessionId) -> Result<(), Broken> {
@@ -305,10 +333,14 @@ impl<'a> World<'a> {
             return Ok(());
         };
         let p = self.scenario.programs[worker.program];
-        let Habit::Bursts { kernels, every } = p.habit else { return Ok(()) };
+        let (kernels, every) = match p.habit {
+            Habit::Bursts { kernels, every } => (kernels, every),
+            Habit::Recorded(recording) => return self.take_turn(session, recording),
+            Habit::Saturated | Habit::Idle => return Ok(()),
+        };
         let random = &mut self.players[worker.program].random;
         let count = random.between(kernels.min, kernels.max);
-        let tally = self.tallies.entry(p.tenant).or_default();
+        let tally = &mut self.tallies[worker.program];
         tally.submitted += count;
         for _ in 0..count {
             worker.submit(self.now, random.length(p.kernels));
@@ -412,6 +444,7 @@ impl<'a> World<'a> {
                 self.books.cause(*session, EndReason::Killed);
                 AdminCommand::SessionKill(*session)
             }
+            Chore::ResetDevice(device) => return self.reset_device(*device),
         };
         if let AdminCommand::TenantRemove(name) = &command {
             self.books.cause_all(EndReason::TenantRemoved, Some(name));
@@ -438,6 +471,18 @@ impl<'a> World<'a> {
                 self.learn_config(&config);
             }
             _ => {}
+        }
+        Ok(())
+    }
+
+    fn reset_device(&mut self, device: usize) -> Result<(), Broken> {
+        let next = self.places.get(device + 1).copied().unwrap_or(self.meters.len());
+        let places = self.places[device]..next;
+        let on_it = |(session, worker): (&SessionId, &Worker)| places.contains(&worker.place).then_some(*session);
+        let lost: Vec<SessionId> = self.workers.iter().filter_map(on_it).collect();
+        for session in lost {
+            self.books.cause(session, EndReason::WorkerDied);
+            self.die(session, 6)?;
         }
         Ok(())
     }
@@ -489,13 +534,14 @@ impl<'a> World<'a> {
         worker.plan_at = None;
         let looked = worker.look(self.now, &self.scenario.delays, &mut self.random);
         self.gather(session);
+        self.rest(session);
         self.note(session)?;
         if looked.started {
             self.started(session)?;
         }
         if let Some(waited) = looked.waited {
-            let tenant = self.workers[&session].tenant;
-            self.tallies.entry(tenant).or_default().waits.add(waited);
+            let program = self.workers[&session].program;
+            self.tallies[program].waits.add(waited);
         }
         for _ in 0..looked.runaways {
             let fault = proto::message::Fault {
@@ -542,7 +588,7 @@ impl<'a> World<'a> {
     /// Collects what a worker has done since it was asked last.
     fn gather(&mut self, session: SessionId) {
         let Some(worker) = self.workers.get_mut(&session) else { return };
-        let tally = self.tallies.entry(worker.tenant).or_default();
+        let tally = &mut self.tallies[worker.program];
         tally.work += std::mem::take(&mut worker.work);
         let endless = self.scenario.programs[worker.program].habit == Habit::Saturated;
         for latency in worker.latencies.drain(..) {
@@ -591,15 +637,11 @@ impl<'a> World<'a> {
         for session in self.workers.keys().copied().collect::<Vec<_>>() {
             self.gather(session);
         }
-        Report::new(
-            self.scenario,
-            &self.meters,
-            &self.books,
-            self.status.as_ref(),
-            self.tallies,
-            self.switches,
-            &self.trace,
-        )
+        let mut tallies: BTreeMap<TenantName, Tally> = BTreeMap::new();
+        for (program, tally) in self.scenario.programs.iter().zip(self.tallies) {
+            tallies.entry(program.tenant).or_default().add(tally);
+        }
+        Report::new(self.scenario, &self.meters, &self.books, self.status.as_ref(), tallies, self.switches, &self.trace)
     }
 }
 

@@ -34,6 +34,11 @@ pub const ALL: &[Recipe] = &[
         make: slow_device,
     },
     Recipe { name: "hostile", about: "stuck, lying and overrunning workers beside innocents", make: hostile },
+    Recipe {
+        name: "resets",
+        about: "devices that are lost with everything on them, and workers that stick",
+        make: resets,
+    },
     Recipe { name: "policies", about: "every policy, changed live; groups; slices of their own", make: policies },
     Recipe { name: "places", about: "several devices with partitions; tenants move between them live", make: places },
 ];
@@ -73,7 +78,17 @@ impl Maker {
         let span = Nanos::from_millis(500);
         let (programs, chores) = (Vec::new(), Vec::new());
         let delays = Delays::USUAL;
-        let scenario = Scenario { world, seed, config, programs, delays, chores, span, share_error_max: None };
+        let scenario = Scenario {
+            world,
+            seed,
+            config,
+            programs,
+            recordings: Vec::new(),
+            delays,
+            chores,
+            span,
+            share_error_max: None,
+        };
         Self { scenario, random, users: 1000 }
     }
 
@@ -337,6 +352,30 @@ fn hostile(maker: &mut Maker) {
             });
         }
     }
+}
+
+fn resets(maker: &mut Maker) {
+    maker.scenario.span = Nanos::from_millis(1_000);
+    for _ in 0..maker.random.between(0, 2) {
+        let more = maker.scenario.config.devices[0].clone();
+        maker.scenario.config.devices.push(more);
+    }
+    let devices = maker.scenario.config.devices.len();
+    for i in 0..maker.random.between(3, 8) {
+        let who = maker.tenant(&format!("t{i}"), |t, random| t.weight = weight(random.between(20, 400)));
+        for _ in 0..maker.random.between(1, 2) {
+            maker.program(who, |p, random| {
+                p.again = Some(Span::micros(10, 20_000));
+                p.appetite = turnover();
+                match random.below(4) {
+                    0 => p.habit = Habit::Bursts { kernels: Span { min: 1, max: 40 }, every: Span::millis(1, 60) },
+                    1 => p.vice = Vice::Sticks { one_in: 20 },
+                    _ => {}
+                }
+            });
+        }
+    }
+    maker.chores(Span::millis(20, 200), |random| Chore::ResetDevice(random.index(devices)));
 }
 
 fn policies(maker: &mut Maker) {

@@ -9,6 +9,7 @@
 //! | `dispatch` | what does the way through a worker add to a kernel, against the same device in-process and against a socket; where does it go; with how many tenants? |
 //! | `switch` | how long does it take to hand the device to another tenant, against two bare wake-ups; with what is resident; by each means? |
 //! | `fairness` | does work done follow the weights, and what do all tenants get done together? |
+//! | `promises` | does sharing keep the numbers that the scheduler promises? |
 //! | `idle` | what do sessions cost that do nothing? |
 //! | `slice` | how long should a slice be on this machine, for throughput, for latency, or for both? |
 
@@ -19,6 +20,7 @@ mod fairness;
 mod figures;
 mod floor;
 mod idle;
+mod promises;
 mod remote;
 mod slice;
 mod switch;
@@ -38,6 +40,8 @@ pub enum BenchCommand {
     Switch(switch::SwitchArgs),
     /// Measure work done against weights, and all tenants together against one alone.
     Fairness(fairness::FairnessArgs),
+    /// Judge work done, waits and stalls by the numbers of SPECIFICATION.md; the exit code says whether all were kept.
+    Promises(promises::PromisesArgs),
     /// Measure what idle sessions cost.
     Idle(idle::IdleArgs),
     /// Find out how long a slice should be: sweep slices, tenants and workloads, and recommend one for each goal.
@@ -61,6 +65,7 @@ pub fn run(command: &BenchCommand) -> Result<ExitCode> {
         BenchCommand::Dispatch(args) => dispatch::run(args)?,
         BenchCommand::Switch(args) => switch::run(args)?,
         BenchCommand::Fairness(args) => fairness::run(args)?,
+        BenchCommand::Promises(args) => return promises::run(args),
         BenchCommand::Idle(args) => idle::run(args)?,
         BenchCommand::Slice(args) => return slice::run(args),
     }

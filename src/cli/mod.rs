@@ -114,6 +114,9 @@ struct ServeArgs {
     /// Stop when the process that started this one ends: for the brokers of the demo and the benches.
     #[arg(long, hide = true)]
     with_parent: bool,
+    /// Write what tenants want of the devices to this file when the broker stops; `wavegate sim FILE` plays it.
+    #[arg(long, value_name = "FILE")]
+    record: Option<PathBuf>,
     /// How much goes to standard error: error, warn, info, debug or trace.
     #[arg(long, env = "WAVEGATE_LOG", default_value = "info", value_name = "LEVEL")]
     log: LevelFilter,
@@ -149,9 +152,9 @@ pub enum Invocation {
 /// Reads the command line. Ends the process with a text if it is wrong, or only asks for help.
 pub fn parse() -> Invocation {
     match Cli::parse().command {
-        Command::Serve(ServeArgs { config, socket, admin_socket, device, state, with_parent, log }) => {
+        Command::Serve(ServeArgs { config, socket, admin_socket, device, state, with_parent, record, log }) => {
             Invocation::Serve {
-                options: ServeOptions { config, socket, admin_socket, devices: device, state },
+                options: ServeOptions { config, socket, admin_socket, devices: device, state, record },
                 level: log,
                 with_parent,
             }

@@ -10,7 +10,7 @@ use clap::Args;
 use proto::{Bytes, Nanos, TenantName};
 use serde::Deserialize;
 use sim::random::{Lengths, Span as Range};
-use sim::scenario::{Appetite, Delays, End, Habit, Program, Scenario, Vice};
+use sim::scenario::{Appetite, Delays, End, Habit, Program, Scenario, Turn, Vice};
 
 use crate::config::values::{Claim, Division, Limit, Name, Pace, Percent, Span, Wish};
 
@@ -41,7 +41,10 @@ What would 40 tenants at 3 ms look like, of which 4 want short waits?
   class = \"latency:1ms\"     # and weight, cap, guarantee, slice as in the configuration
   kernels = \"300us\"
   burst = 1                 # so many kernels at once, one burst every so often; without: always busy
-  every = \"20ms\"";
+  every = \"20ms\"
+
+Or what a running broker saw: `wavegate serve --record FILE` writes such a file when it stops, with the turns that its tenants
+took in place of `kernels`, and prints the same report. Change slice, policy, weights or devices in it, and play it.";
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -67,11 +70,23 @@ struct Group {
     cap: Option<Percent>,
     guarantee: Option<Percent>,
     slice: Option<Limit>,
-    kernels: Kernels,
+    kernels: Option<Kernels>,
     burst: Option<u64>,
     every: Option<Span>,
     #[serde(default = "one")]
     sessions: u64,
+    /// What `wavegate serve --record` saw: one for each session.
+    #[serde(default)]
+    session: Vec<Recorded>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Recorded {
+    from: Span,
+    to: Span,
+    /// Pause and work of each turn, in ns.
+    turns: Vec<[u64; 2]>,
 }
 
 #[derive(Deserialize)]
@@ -120,8 +135,10 @@ fn scenario(file: &File) -> Result<Scenario> {
     config.preempt_timeout = Nanos::from_millis(500);
     config.unknown = broker::Unknown::Deny;
     config.tenants.clear();
-    let mut programs = Vec::new();
+    let (mut programs, mut recordings) = (Vec::new(), Vec::new());
     for group in &file.tenant {
+        let (described, recorded) = (group.kernels.is_some(), !group.session.is_empty());
+        anyhow::ensure!(described != recorded, "tenant {} needs `kernels`, or sessions that were recorded", group.name);
         for number in 1..=group.count.unwrap_or(1) {
             let name = match group.count {
                 None => group.name.0,
@@ -129,7 +146,19 @@ fn scenario(file: &File) -> Result<Scenario> {
             };
             let uid = USER_FIRST + config.tenants.len() as u32;
             config.tenants.push(group.tenant(name, uid));
-            programs.extend((0..group.sessions).map(|session| group.program(name, uid, session)));
+            if let Some(kernels) = &group.kernels {
+                programs.extend((0..group.sessions).map(|session| group.program(name, uid, session, kernels)));
+            }
+            for session in &group.session {
+                programs.push(session.program(name, uid, recordings.len()));
+                recordings.push(
+                    session
+                        .turns
+                        .iter()
+                        .map(|&[pause, work]| Turn { pause: Nanos(pause), work: Nanos(work) })
+                        .collect(),
+                );
+            }
         }
     }
     config.sessions_max = u32::try_from(programs.len().max(1)).unwrap_or(u32::MAX);
@@ -141,6 +170,7 @@ fn scenario(file: &File) -> Result<Scenario> {
         seed: file.seed,
         config,
         programs,
+        recordings,
         delays,
         chores: Vec::new(),
         span,
@@ -175,14 +205,14 @@ impl Group {
             cap: self.cap.and_then(|cap| cap.0),
             guarantee: self.guarantee.and_then(|guarantee| guarantee.0),
             slice: self.slice.map(|slice| slice.0).filter(|slice| slice.0 > 0),
-            sessions: u32::try_from(self.sessions).unwrap_or(u32::MAX),
+            sessions: u32::try_from(self.sessions.max(self.session.len() as u64)).unwrap_or(u32::MAX),
             max_dispatch: Nanos(0),
             ..modest
         }
     }
 
-    fn program(&self, tenant: TenantName, uid: u32, session: u64) -> Program {
-        let (min, max) = match self.kernels {
+    fn program(&self, tenant: TenantName, uid: u32, session: u64, kernels: &Kernels) -> Program {
+        let (min, max) = match *kernels {
             Kernels::One(Span(length)) => (length.0, length.0),
             Kernels::Range([Span(min), Span(max)]) => (min.0, max.0.max(min.0)),
         };
@@ -195,19 +225,37 @@ impl Group {
                 Habit::Bursts { kernels: Range { min: kernels, max: kernels }, every }
             }
         };
+        let first_at = Nanos((u64::from(uid) * 7_919 + session * 104_729) % 5_000_000);
+        Program { habit, kernels: Lengths::Skewed(Range { min, max }), first_at, ..plain(tenant, uid) }
+    }
+}
+
+impl Recorded {
+    fn program(&self, tenant: TenantName, uid: u32, recording: usize) -> Program {
+        let life = self.to.0.0.saturating_sub(self.from.0.0).max(1);
         Program {
-            tenant,
-            uid,
-            habit,
-            kernels: Lengths::Skewed(Range { min, max }),
-            appetite: Appetite::Nothing,
-            life: None,
-            end: End::Goodbye,
-            again: None,
-            vice: Vice::None,
-            first_at: Nanos((u64::from(uid) * 7_919 + session * 104_729) % 5_000_000),
-            attacker: false,
+            habit: Habit::Recorded(recording),
+            life: Some(Range { min: life, max: life }),
+            first_at: self.from.0,
+            ..plain(tenant, uid)
         }
+    }
+}
+
+/// A program that does nothing wrong, and nothing else.
+fn plain(tenant: TenantName, uid: u32) -> Program {
+    Program {
+        tenant,
+        uid,
+        habit: Habit::Idle,
+        kernels: Lengths::Skewed(Range { min: 1, max: 1 }),
+        appetite: Appetite::Nothing,
+        life: None,
+        end: End::Goodbye,
+        again: None,
+        vice: Vice::None,
+        first_at: Nanos(0),
+        attacker: false,
     }
 }
 
@@ -248,6 +296,34 @@ mod tests {
         assert!(run.report.tenant("web").unwrap().completed > 80);
     }
 
+    /// What `wavegate serve --record` writes: the turns are played, each after its pause, whatever else there is.
+    #[test]
+    fn recorded_turns_are_played() {
+        let text = r#"
+            span = "1s"
+            slice = "1ms"
+            [[tenant]]
+            name = "red"
+            cap = "none"
+            [[tenant.session]]
+            from = "0ns"
+            to = "900ms"
+            turns = [[1000000,5000000],[2000000,7000000],]
+            [[tenant.session]]
+            from = "100ms"
+            to = "200ms"
+            turns = [[0,3000000],]
+            [[tenant]]
+            name = "hog"
+            kernels = "10ms"
+        "#;
+        let run = sim::run(&read(text).unwrap());
+        assert_eq!(run.broken, None);
+        let red = run.report.tenant("red").unwrap();
+        assert_eq!((red.completed, red.work), (3, 15_000_000));
+        assert!(red.leases >= 15, "slices of 1 ms beside a hog: {}", red.leases);
+    }
+
     #[test]
     fn nonsense_is_explained() {
         let check = |text: &str, expected: &str| {
@@ -256,6 +332,7 @@ mod tests {
         };
         check("span = \"1s\"\n", "tenant");
         check("span = \"1s\"\nslize = 3\ntenant = []\n", "unknown field `slize`");
+        check("span = \"1s\"\n[[tenant]]\nname = \"a\"\n", "tenant a needs `kernels`, or sessions that were recorded");
         check("span = \"1s\"\ndevices = 65\ntenant = []\n", "65 devices are not 1 to 64");
         check("span = \"1s\"\n[[tenant]]\nname = \"a\"\nkernels = 3\n", "a time such as");
     }

@@ -53,6 +53,8 @@ pub struct ServeOptions {
     pub devices: Vec<DeviceSpec>,
     /// Where live changes are kept.
     pub state: Option<PathBuf>,
+    /// Where to write what tenants want of the devices, when the broker stops.
+    pub record: Option<PathBuf>,
 }
 
 /// Who may connect to a socket, and where it is.

@@ -24,6 +24,7 @@
 //! | `stats` | what is remembered of what happened |
 //! | `tap`, `tail` | who is told what happens as it happens; the dispatches of one worker |
 //! | `figures`, `rounds` | distributions of what is measured, and who looks at them when |
+//! | `record` | what tenants wanted, for the simulator |
 //! | `journal` | what goes into the log |
 //! | `words` | what tenants are told |
 
@@ -35,6 +36,7 @@ mod launch;
 mod lobby;
 mod orders;
 mod perform;
+mod record;
 mod report;
 mod rounds;
 mod session;
@@ -67,6 +69,7 @@ use desk::{Admitted, Desk};
 use journal::Journal;
 use launch::Launcher;
 use lobby::Lobby;
+use record::Recorder;
 use rounds::Rounds;
 use session::{Heard, NoPacket, Session};
 use stats::Stats;
@@ -210,6 +213,7 @@ pub(crate) struct Daemon {
     sessions: BTreeMap<SessionId, Session>,
     stats: Stats,
     journal: Journal,
+    recorder: Option<Recorder>,
     /// The lease that was asked for last, if its holder had not stopped yet, and until when to look for it.
     asked: Option<(SessionId, LeaseGeneration, Instant)>,
     /// Whether it is worth looking.
@@ -245,6 +249,7 @@ impl Daemon {
         poller.add(&admins, Watched::Admins.token(), Interest::IN)?;
         let admitted =
             Admitted { uid: rustix::process::geteuid().as_raw(), group: settings.admin_socket.gid.is_some() };
+        let recorder = options.record.as_deref().map(|path| Recorder::new(path, began));
         let mut daemon = Self {
             options,
             live,
@@ -262,6 +267,7 @@ impl Daemon {
             sessions: BTreeMap::new(),
             stats: Stats::new(),
             journal: Journal::default(),
+            recorder,
             asked: None,
             looks,
             tap: Tap::default(),
@@ -300,6 +306,7 @@ impl Daemon {
             }
             self.handle_due()?;
         }
+        self.finish_recording();
         tracing::info!("stopped");
         Ok(())
     }
@@ -316,7 +323,11 @@ impl Daemon {
         while let Some(input) = inputs.pop_front() {
             // Its session may be gone afterwards.
             let charger = self.tap.charger(&input).and_then(|id| Some((id, self.sessions.get(&id)?.tenant)));
-            self.broker.handle(Instant(clock::now_ns()), input);
+            let now = Instant(clock::now_ns());
+            if let Some(recorder) = &mut self.recorder {
+                recorder.hear(now, &input);
+            }
+            self.broker.handle(now, input);
             while let Some(action) = self.broker.poll_action() {
                 inputs.extend(self.perform(action));
             }
@@ -340,6 +351,17 @@ impl Daemon {
             }
             let view = gate.view();
             self.feed(Input::Gate { session, view });
+        }
+    }
+
+    /// Writes down what was recorded, and says what happened in the words of the simulator.
+    fn finish_recording(&mut self) {
+        let Some(recorder) = self.recorder.take() else { return };
+        let Ok(AdminReply::Status(status)) = self.ask(AdminCommand::Status) else { return };
+        let file = recorder.path().display().to_string();
+        match recorder.finish(Instant(clock::now_ns()), self.broker.config(), &status) {
+            Ok(report) => println!("{report}recorded      {file}; play it with: wavegate sim {file}"),
+            Err(error) => tracing::error!(%error, file, "what was recorded cannot be written"),
         }
     }
 

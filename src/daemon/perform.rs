@@ -228,6 +228,9 @@ impl Daemon {
         if self.tap.is_open() {
             self.tell_event(now, event);
         }
+        if let Some(recorder) = &mut self.recorder {
+            recorder.note(now, event);
+        }
         if *event == Event::ConfigChanged {
             let (broker, sessions) = (&self.broker, &self.sessions);
             let lives = |name: &TenantName| sessions.values().any(|s| s.tenant == *name);

@@ -51,6 +51,7 @@ impl Rig {
             admin_socket: Some(self.directory.join("admin.sock")),
             devices: vec!["soft:cus=1,vram=1GiB".parse().unwrap()],
             state: Some(self.directory.join("live.toml")),
+            record: None,
         }
     }
 

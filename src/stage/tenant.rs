@@ -36,6 +36,7 @@ pub fn run(args: &TenantArgs) -> Result<ExitCode> {
         Part::Stream { kib, in_flight } => saturate(&client, &Load::stream(&client, kib, in_flight)?, in_flight)?,
         Part::Interactive { period_ns } => interactive(&client, period_ns)?,
         Part::Probe { period_ns, wave_instructions } => probe(&client, period_ns, wave_instructions)?,
+        Part::Burst { wave_instructions, kernels, period_ns } => burst(&client, wave_instructions, kernels, period_ns)?,
         Part::Greedy => play(&client, |stop| greedy(&client, stop))?,
         Part::Idle => play(&client, |stop| {
             std::thread::sleep(Duration::from_nanos(stop.saturating_sub(clock::now_ns())));
@@ -215,6 +216,38 @@ fn interactive(client: &Client, period_ns: u64) -> Result<()> {
             planned += period_ns;
         }
         Ok(Seen { dispatches, work: 0, wrong, latency, from_ns, to_ns }.summary())
+    })
+}
+
+/// Sends many kernels at once, and sleeps until the next time.
+fn burst(client: &Client, wave_instructions: u64, kernels: usize, period_ns: u64) -> Result<()> {
+    let load = Load::spin(client, wave_instructions, kernels)?;
+    let signals: Vec<Signal> = (0..kernels).map(|_| client.signal(0)).collect::<Result<_, _>>()?;
+    play(client, |stop| {
+        let work = &load.work;
+        work.reset()?;
+        let mut latency = histogram()?;
+        let from_ns = clock::now_ns();
+        let (mut planned, mut dispatches, mut to_ns) = (from_ns, 0, from_ns);
+        while planned < stop {
+            sleep_until(planned);
+            for signal in &signals {
+                signal.store(1)?;
+                work.send(signal)?;
+            }
+            for signal in &signals {
+                work.queue.wait(signal, Deadline::NEVER)?;
+            }
+            to_ns = clock::now_ns();
+            latency.saturating_record((to_ns - planned).max(1));
+            dispatches += kernels as u64;
+            say(&Line::Progress(Progress { at_ns: to_ns, dispatches, backlogged: false }))?;
+            // A burst that took longer than the time between two is followed by the next one.
+            planned = (planned + period_ns).max(clock::now_ns());
+        }
+        let wrong = (load.wrong)(work, dispatches)?;
+        let work = work.case.work.map_or(0, |w| w.amount);
+        Ok(Seen { dispatches, work, wrong, latency, from_ns, to_ns }.summary())
     })
 }
 

@@ -40,6 +40,15 @@ pub enum Part {
         /// Wave-instructions of each.
         wave_instructions: u64,
     },
+    /// Sleeps, and then sends many kernels at once, at fixed times.
+    Burst {
+        /// Wave-instructions of one kernel.
+        wave_instructions: u64,
+        /// Kernels at once.
+        kernels: usize,
+        /// Nanoseconds between two bursts.
+        period_ns: u64,
+    },
     /// Asks for more memory than it may have.
     Greedy,
     /// Connects, and does nothing.
@@ -63,6 +72,9 @@ impl std::fmt::Display for Part {
             Part::Stream { kib, in_flight } => write!(f, "stream:{kib}:{in_flight}"),
             Part::Interactive { period_ns } => write!(f, "interactive:{period_ns}"),
             Part::Probe { period_ns, wave_instructions } => write!(f, "probe:{period_ns}:{wave_instructions}"),
+            Part::Burst { wave_instructions, kernels, period_ns } => {
+                write!(f, "burst:{wave_instructions}:{kernels}:{period_ns}")
+            }
             Part::Greedy => write!(f, "greedy"),
             Part::Idle => write!(f, "idle"),
         }
@@ -75,7 +87,8 @@ impl std::str::FromStr for Part {
     fn from_str(text: &str) -> Result<Part, String> {
         let bad = || {
             let parts = "saturate:INSTRUCTIONS:IN-FLIGHT, resident:WAVES:INSTRUCTIONS:MIB, stream:KIB:IN-FLIGHT, \
-                         interactive:NANOSECONDS, probe:NANOSECONDS:INSTRUCTIONS, greedy, idle";
+                         interactive:NANOSECONDS, probe:NANOSECONDS:INSTRUCTIONS, \
+                         burst:INSTRUCTIONS:KERNELS:NANOSECONDS, greedy, idle";
             format!("{text:?} is no part: {parts}")
         };
         let mut words = text.split(':');
@@ -96,6 +109,11 @@ impl std::str::FromStr for Part {
             }
             Some("interactive") => Part::Interactive { period_ns: number()? },
             Some("probe") => Part::Probe { period_ns: number()?, wave_instructions: number()? },
+            Some("burst") => Part::Burst {
+                wave_instructions: number()?,
+                kernels: usize::try_from(number()?).map_err(|_| bad())?,
+                period_ns: number()?,
+            },
             Some("greedy") => Part::Greedy,
             Some("idle") => Part::Idle,
             _ => return Err(bad()),
@@ -221,6 +239,7 @@ mod tests {
             Part::Resident { waves: 1, wave_instructions: 2, vram_mib: 3 },
             Part::Stream { kib: 1, in_flight: 2 },
             Part::Probe { period_ns: 3, wave_instructions: 4 },
+            Part::Burst { wave_instructions: 9, kernels: 8, period_ns: 7 },
         ] {
             assert_eq!(part.to_string().parse(), Ok(part));
         }

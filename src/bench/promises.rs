@@ -1,0 +1,297 @@
+//! What the scheduler promises, judged end to end: real processes, work done and verified, on a device of one thread.
+//!
+//! | promise | played as | kept if |
+//! |---|---|---|
+//! | `shares` | two saturated tenants, weights 3:1, slices of 5 ms | each has its share of the work, to 1 % of that share |
+//! | `equal` | equal tenants, for numbers and kernel lengths | Jain's index of work is at least 0.999 |
+//! | `half` | one tenant of half the weight among light ones | its work is off by at most `3 L / B`, the bound of `sched::bounds` |
+//! | `latency` | a latency-class tenant beside hogs, and alone, in turns | p99 is at most 1.1 x its p99 alone, plus one switch |
+//! | `sleeper` | a tenant that sleeps and bursts beside saturated ones | nobody waits for the device for more than two slices and the switches |
+//!
+//! Nobody's work counts unless its results agree with the oracle. What the host adds is shown beside latencies: two bare wake-ups among the
+//! same hogs, which is what a switch would cost if nothing had to be done for it.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use serde::Serialize;
+
+use super::Common;
+use super::fairness::{together, verified};
+use super::figures::{histogram, time};
+use super::floor::TwoWakes;
+use crate::device::soft::SoftConfig;
+use crate::stage::config::Scene;
+use crate::stage::wire::{Latency, Part};
+use crate::stage::{self, Actor, Host as _, PrivateBroker, shares};
+
+/// What the bench can be told.
+#[derive(clap::Args, Debug)]
+pub struct PromisesArgs {
+    #[command(flatten)]
+    common: Common,
+    /// Only these promises.
+    #[arg(long, value_delimiter = ',', value_enum)]
+    only: Vec<Promise>,
+    /// Seconds in which all compete.
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    seconds: u64,
+    /// How many equal tenants.
+    #[arg(long, value_delimiter = ',', default_values_t = [2, 8, 64], value_parser = clap::value_parser!(u32).range(2..=64))]
+    tenants: Vec<u32>,
+    /// Lengths of their kernels in wave-instructions: 100 are about 1 us.
+    #[arg(long, value_delimiter = ',', default_values_t = [500, 100_000, 5_000_000], value_parser = clap::value_parser!(u64).range(64..))]
+    kernels: Vec<u64>,
+    /// Rounds of the latency-class tenant alone and beside hogs.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    rounds: u32,
+    /// Hogs beside it, and saturated tenants beside the sleeper.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=16))]
+    hogs: u32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Promise {
+    Shares,
+    Equal,
+    Half,
+    Latency,
+    Sleeper,
+}
+
+const ALL: [Promise; 5] = [Promise::Shares, Promise::Equal, Promise::Half, Promise::Latency, Promise::Sleeper];
+const SLICE: &str = "5ms";
+const SLICE_NS: u64 = 5_000_000;
+/// Of configurations that do not say.
+const PREEMPT_TIMEOUT_NS: u64 = 500_000_000;
+/// 10,000 wave-instructions take about 100 us on one host thread.
+const KERNEL: u64 = 14_000;
+
+/// What one promise came to.
+#[derive(Debug, Serialize)]
+struct Verdict {
+    promise: String,
+    measured: String,
+    allowed: String,
+    kept: bool,
+}
+
+pub(super) fn run(args: &PromisesArgs) -> Result<ExitCode> {
+    let device = stage::apart(args.common.device)?;
+    let mut verdicts = Vec::new();
+    let mut say = |verdict: Verdict| {
+        if !args.common.json {
+            let Verdict { promise, measured, allowed, kept } = &verdict;
+            println!("{:<6} {promise:<58} {measured:<34} {allowed}", if *kept { "kept" } else { "BROKEN" });
+        }
+        verdicts.push(verdict);
+    };
+    if !args.common.json {
+        println!("{device}, slices of {SLICE}, {} s each\n", args.seconds);
+        println!("{:<6} {:<58} {:<34} ALLOWED", "", "PROMISE", "MEASURED");
+    }
+    for promise in ALL.into_iter().filter(|promise| args.only.is_empty() || args.only.contains(promise)) {
+        match promise {
+            Promise::Shares => say(weights(&device, args.seconds)?),
+            Promise::Equal => {
+                for &tenants in &args.tenants {
+                    for &kernel in &args.kernels {
+                        say(equal(&device, args.seconds, tenants, kernel)?);
+                    }
+                }
+            }
+            Promise::Half => say(half(&device, args.seconds)?),
+            Promise::Latency => say(latency(&device, args)?),
+            Promise::Sleeper => say(sleeper(&device, args)?),
+        }
+    }
+    let kept = verdicts.iter().all(|verdict| verdict.kept);
+    if args.common.json {
+        println!("{}", serde_json::to_string_pretty(&verdicts)?);
+    }
+    Ok(if kept { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Enough kernels in flight that the queue stays full while the host is elsewhere, and no more, as they are waited for at the end.
+fn in_flight(kernel: u64) -> usize {
+    usize::try_from(4_000_000 / kernel).unwrap_or(0).clamp(2, 48)
+}
+
+/// Lets saturated tenants of these weights compete, and returns what each got.
+fn compete(device: &SoftConfig, span: Duration, weights: &[u32], kernel: u64) -> Result<Vec<shares::Share>> {
+    let names: Vec<String> = (0..weights.len()).map(|k| format!("tenant-{k}")).collect();
+    let mut scene = Scene::new(device, SLICE);
+    for (name, weight) in names.iter().zip(weights) {
+        scene = scene.tenant(name, *weight, "4MiB", "");
+    }
+    let broker = PrivateBroker::start(scene.text(), &device.to_string())?;
+    let part = Part::Saturate { wave_instructions: kernel, in_flight: in_flight(kernel) };
+    let mut actors = names.iter().map(|name| Actor::start(&broker, name, part)).collect::<Result<Vec<_>>>()?;
+    actors.iter_mut().try_for_each(Actor::wait_ready)?;
+    let (progress, summaries) = together(&mut actors, span)?;
+    actors.into_iter().try_for_each(Actor::leave)?;
+    let weights: Vec<(&str, u32)> = names.iter().map(String::as_str).zip(weights.iter().copied()).collect();
+    shares::Share::of(&weights, &progress, &summaries)
+}
+
+fn weights(device: &SoftConfig, seconds: u64) -> Result<Verdict> {
+    let shares = compete(device, Duration::from_secs(seconds), &[300, 100], KERNEL)?;
+    let off = shares.iter().map(|s| (s.got / s.entitled - 1.0).abs()).fold(0.0, f64::max);
+    Ok(Verdict {
+        promise: "weights 3:1".to_owned(),
+        measured: format!("{:.3}:1, off by {:.2} % of a share", shares[0].rate / shares[1].rate, off * 100.0),
+        allowed: "1 %".to_owned(),
+        kept: off <= 0.01,
+    })
+}
+
+fn equal(device: &SoftConfig, seconds: u64, tenants: u32, kernel: u64) -> Result<Verdict> {
+    // Everybody is to complete some kernels, as work in between is told from those.
+    let rounds = Duration::from_nanos(kernel * 10 * u64::from(tenants) * 4);
+    let span = Duration::from_secs(seconds).max(rounds);
+    let shares = compete(device, span, &vec![100; tenants as usize], kernel)?;
+    let jain = shares::jain(&shares);
+    Ok(Verdict {
+        promise: format!("{tenants} equal tenants, kernels of about {}", time(kernel * 10)),
+        measured: format!("Jain index {jain:.5} over {:.0} s", span.as_secs_f64()),
+        allowed: "0.999 or more".to_owned(),
+        kept: jain >= 0.999,
+    })
+}
+
+fn half(device: &SoftConfig, seconds: u64) -> Result<Verdict> {
+    const LIGHT: u32 = 50;
+    let mut weights = vec![100; LIGHT as usize];
+    weights.push(100 * LIGHT);
+    let shares = compete(device, Duration::from_secs(seconds), &weights, KERNEL)?;
+    let heavy = shares.last().context("the heavy one")?;
+    let window = seconds as f64 * 1e9 - shares::SETTLE_NS as f64;
+    // L: what the broker computes of its configuration. Workers here stop when they are asked to, so it is a slice and a switch in truth.
+    let longest = SLICE_NS + 2 * PREEMPT_TIMEOUT_NS;
+    let (bound, practical) = (300.0 * longest as f64 / window, 300.0 * (SLICE_NS as f64 * 1.2) / window);
+    let off = (heavy.got - heavy.entitled).abs();
+    Ok(Verdict {
+        promise: format!("one tenant of 50 % among {LIGHT} light ones"),
+        measured: format!("{:.3} %, off by {off:.3} points", heavy.got),
+        allowed: format!("{practical:.2} points (workers that stop; {bound:.0} if none did)"),
+        kept: off <= practical,
+    })
+}
+
+/// Returns the worst percentile of several plays, by the median of the plays.
+fn typical(plays: &[Latency], of: impl Fn(&Latency) -> u64) -> u64 {
+    let mut values: Vec<u64> = plays.iter().map(of).collect();
+    values.sort_unstable();
+    values[values.len() / 2]
+}
+
+/// A small kernel every 5 ms: 2 % or so of the device, and samples enough for a 99th percentile.
+const QUICK: Part = Part::Interactive { period_ns: 5_000_000 };
+
+fn latency(device: &SoftConfig, args: &PromisesArgs) -> Result<Verdict> {
+    let mut scene = Scene::new(device, SLICE).tenant("quick", 100, "16MiB", "class = \"latency:1ms\"");
+    let hogs: Vec<String> = (0..args.hogs).map(|k| format!("hog-{k}")).collect();
+    for hog in &hogs {
+        scene = scene.tenant(hog, 100, "16MiB", "");
+    }
+    let broker = PrivateBroker::start(scene.text(), &device.to_string())?;
+    let mut quick = Actor::start(&broker, "quick", QUICK)?;
+    let part = Part::Saturate { wave_instructions: KERNEL, in_flight: in_flight(KERNEL) };
+    let mut hogs = hogs.iter().map(|hog| Actor::start(&broker, hog, part)).collect::<Result<Vec<_>>>()?;
+    quick.wait_ready()?;
+    hogs.iter_mut().try_for_each(Actor::wait_ready)?;
+    let span = Duration::from_secs(args.seconds);
+    let (mut alone, mut beside, mut floor) = (Vec::new(), Vec::new(), histogram()?);
+    let mut echo = TwoWakes::start()?;
+    // What it goes ahead by is earned while the device is busy.
+    let warm = Duration::from_secs(1);
+    for _ in 0..args.rounds {
+        quick.go(span)?;
+        alone.push(verified(quick.summary(span)?)?.latency);
+        let until = crate::clock::now_ns() + u64::try_from((warm + span + warm).as_nanos())?;
+        hogs.iter_mut().try_for_each(|hog| hog.go_until(until))?;
+        let earned = std::time::Instant::now() + warm;
+        while std::time::Instant::now() < earned {
+            std::thread::sleep(Duration::from_millis(1));
+            stage::on_device(device, || Ok(floor.saturating_record(echo.round_trip()?.max(1))))?;
+        }
+        quick.go(span)?;
+        beside.push(verified(quick.summary(span)?)?.latency);
+        for hog in &mut hogs {
+            verified(hog.summary(warm)?)?;
+        }
+    }
+    echo.stop();
+    let switch = broker.status()?.switches_between_tenants.total;
+    quick.leave()?;
+    hogs.into_iter().try_for_each(Actor::leave)?;
+    let (lone, near) = (typical(&alone, |l| l.p99), typical(&beside, |l| l.p99));
+    let most = lone + lone / 10 + switch.p99_ns;
+    Ok(Verdict {
+        promise: format!("latency class beside {} hogs, p99", args.hogs),
+        measured: format!(
+            "{} (p50 {}); two bare wakes {}",
+            time(near),
+            time(typical(&beside, |l| l.p50)),
+            time(floor.value_at_quantile(0.99))
+        ),
+        allowed: format!(
+            "{}: 1.1 x {} alone (p50 {}), and a switch of {}",
+            time(most),
+            time(lone),
+            time(typical(&alone, |l| l.p50)),
+            time(switch.p99_ns)
+        ),
+        kept: near <= most,
+    })
+}
+
+fn sleeper(device: &SoftConfig, args: &PromisesArgs) -> Result<Verdict> {
+    // One other beside the sleeper: whoever waits longer than for both has been stalled by the burst.
+    let names = ["busy-0", "busy-1"];
+    let mut scene = Scene::new(device, SLICE).tenant("sleeper", 100, "16MiB", "");
+    for name in names {
+        scene = scene.tenant(name, 100, "16MiB", "");
+    }
+    let broker = PrivateBroker::start(scene.text(), &device.to_string())?;
+    // 40 kernels of about 1 ms, twice a second.
+    let burst = Part::Burst { wave_instructions: 100_000, kernels: 40, period_ns: 500_000_000 };
+    let mut actors = vec![Actor::start(&broker, "sleeper", burst)?];
+    let part = Part::Saturate { wave_instructions: KERNEL, in_flight: in_flight(KERNEL) };
+    for name in names {
+        actors.push(Actor::start(&broker, name, part)?);
+    }
+    actors.iter_mut().try_for_each(Actor::wait_ready)?;
+    together(&mut actors, Duration::from_secs(args.seconds))?;
+    let status = broker.status()?;
+    actors.into_iter().try_for_each(Actor::leave)?;
+    // From having work to the first instruction, as the workers saw it: what a program sees is its host's doing too.
+    let switch = status.switches_between_tenants.total;
+    let waits = status.tenants.iter().filter(|tenant| names.contains(&tenant.name.0.as_str()));
+    let worst = waits.map(|tenant| tenant.lease_wait).max_by_key(|wait| wait.max_ns).unwrap_or_default();
+    // Its turn and the other's, and what handing the device over three times costs.
+    let most = 2 * SLICE_NS + 3 * switch.p99_ns;
+    Ok(Verdict {
+        promise: "longest wait for the device beside a sleeper that bursts".to_owned(),
+        measured: format!("{} (p99.9 {})", time(worst.max_ns), time(worst.p999_ns)),
+        allowed: format!("{}: two slices, three switches of {}", time(most), time(switch.p99_ns)),
+        kept: worst.max_ns <= most,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn as_many_kernels_are_in_flight_as_keep_a_queue_full() {
+        assert_eq!([500, 14_000, 100_000, 5_000_000].map(in_flight), [48, 48, 40, 2]);
+    }
+
+    #[test]
+    fn the_typical_play_is_the_median_one() {
+        let plays = [5, 1, 900].map(|p99| Latency { p99, ..Latency::default() });
+        assert_eq!(typical(&plays, |l| l.p99), 5);
+    }
+}
