@@ -15,6 +15,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use hdrhistogram::Histogram;
 use serde::Serialize;
 
 use super::Common;
@@ -23,7 +24,7 @@ use super::figures::{histogram, time};
 use super::floor::TwoWakes;
 use crate::device::soft::SoftConfig;
 use crate::stage::config::Scene;
-use crate::stage::wire::{Latency, Part};
+use crate::stage::wire::{Part, Summary};
 use crate::stage::{self, Actor, Host as _, PrivateBroker, shares};
 
 /// What the bench can be told.
@@ -121,14 +122,19 @@ fn in_flight(kernel: u64) -> usize {
 /// Lets saturated tenants of these weights compete, and returns what each got.
 fn compete(device: &SoftConfig, span: Duration, weights: &[u32], kernel: u64) -> Result<Vec<shares::Share>> {
     let names: Vec<String> = (0..weights.len()).map(|k| format!("tenant-{k}")).collect();
-    let mut scene = Scene::new(device, SLICE);
+    let mut scene = Scene::new(device, SLICE).sessions(weights.len() as u32);
     for (name, weight) in names.iter().zip(weights) {
         scene = scene.tenant(name, *weight, "4MiB", "");
     }
     let broker = PrivateBroker::start(scene.text(), &device.to_string())?;
     let part = Part::Saturate { wave_instructions: kernel, in_flight: in_flight(kernel) };
-    let mut actors = names.iter().map(|name| Actor::start(&broker, name, part)).collect::<Result<Vec<_>>>()?;
-    actors.iter_mut().try_for_each(Actor::wait_ready)?;
+    // One after the other: the broker has room for so many that knock at a time.
+    let start = |name: &String| {
+        let mut actor = Actor::start(&broker, name, part)?;
+        actor.wait_ready()?;
+        Ok(actor)
+    };
+    let mut actors = names.iter().map(start).collect::<Result<Vec<_>>>()?;
     let (progress, summaries) = together(&mut actors, span)?;
     actors.into_iter().try_for_each(Actor::leave)?;
     let weights: Vec<(&str, u32)> = names.iter().map(String::as_str).zip(weights.iter().copied()).collect();
@@ -179,11 +185,12 @@ fn half(device: &SoftConfig, seconds: u64) -> Result<Verdict> {
     })
 }
 
-/// Returns the worst percentile of several plays, by the median of the plays.
-fn typical(plays: &[Latency], of: impl Fn(&Latency) -> u64) -> u64 {
-    let mut values: Vec<u64> = plays.iter().map(of).collect();
-    values.sort_unstable();
-    values[values.len() / 2]
+/// Puts what was seen in a play to what was seen before.
+fn pool(all: &mut Histogram<u64>, play: &Summary) -> Result<()> {
+    for (value, count) in &play.samples {
+        all.record_n(*value, *count)?;
+    }
+    Ok(())
 }
 
 /// A small kernel every 5 ms: 2 % or so of the device, and samples enough for a 99th percentile.
@@ -202,13 +209,13 @@ fn latency(device: &SoftConfig, args: &PromisesArgs) -> Result<Verdict> {
     quick.wait_ready()?;
     hogs.iter_mut().try_for_each(Actor::wait_ready)?;
     let span = Duration::from_secs(args.seconds);
-    let (mut alone, mut beside, mut floor) = (Vec::new(), Vec::new(), histogram()?);
+    let (mut alone, mut beside, mut floor) = (histogram()?, histogram()?, histogram()?);
     let mut echo = TwoWakes::start()?;
     // What it goes ahead by is earned while the device is busy.
     let warm = Duration::from_secs(1);
     for _ in 0..args.rounds {
         quick.go(span)?;
-        alone.push(verified(quick.summary(span)?)?.latency);
+        pool(&mut alone, &verified(quick.summary(span)?)?)?;
         let until = crate::clock::now_ns() + u64::try_from((warm + span + warm).as_nanos())?;
         hogs.iter_mut().try_for_each(|hog| hog.go_until(until))?;
         let earned = std::time::Instant::now() + warm;
@@ -217,7 +224,7 @@ fn latency(device: &SoftConfig, args: &PromisesArgs) -> Result<Verdict> {
             stage::on_device(device, || Ok(floor.saturating_record(echo.round_trip()?.max(1))))?;
         }
         quick.go(span)?;
-        beside.push(verified(quick.summary(span)?)?.latency);
+        pool(&mut beside, &verified(quick.summary(span)?)?)?;
         for hog in &mut hogs {
             verified(hog.summary(warm)?)?;
         }
@@ -226,21 +233,21 @@ fn latency(device: &SoftConfig, args: &PromisesArgs) -> Result<Verdict> {
     let switch = broker.status()?.switches_between_tenants.total;
     quick.leave()?;
     hogs.into_iter().try_for_each(Actor::leave)?;
-    let (lone, near) = (typical(&alone, |l| l.p99), typical(&beside, |l| l.p99));
+    let (lone, near) = (alone.value_at_quantile(0.99), beside.value_at_quantile(0.99));
     let most = lone + lone / 10 + switch.p99_ns;
     Ok(Verdict {
         promise: format!("latency class beside {} hogs, p99", args.hogs),
         measured: format!(
             "{} (p50 {}); two bare wakes {}",
             time(near),
-            time(typical(&beside, |l| l.p50)),
+            time(beside.value_at_quantile(0.5)),
             time(floor.value_at_quantile(0.99))
         ),
         allowed: format!(
             "{}: 1.1 x {} alone (p50 {}), and a switch of {}",
             time(most),
             time(lone),
-            time(typical(&alone, |l| l.p50)),
+            time(alone.value_at_quantile(0.5)),
             time(switch.p99_ns)
         ),
         kept: near <= most,
@@ -290,8 +297,11 @@ mod tests {
     }
 
     #[test]
-    fn the_typical_play_is_the_median_one() {
-        let plays = [5, 1, 900].map(|p99| Latency { p99, ..Latency::default() });
-        assert_eq!(typical(&plays, |l| l.p99), 5);
+    fn plays_are_pooled() {
+        let mut all = histogram().unwrap();
+        for samples in [vec![(5, 2)], vec![(7, 1), (900, 1)]] {
+            pool(&mut all, &Summary { samples, ..Summary::default() }).unwrap();
+        }
+        assert_eq!((all.len(), all.value_at_quantile(0.5), all.max()), (4, 5, 900));
     }
 }
