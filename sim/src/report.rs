@@ -86,7 +86,7 @@ pub(crate) struct Tally {
 
 impl Tally {
     /// Adds what another program of the tenant did.
-    pub(crate) fn add(&mut self, other: Tally) {
+    pub(crate) fn add(&mut self, other: &Tally) {
         self.submitted += other.submitted;
         self.completed += other.completed;
         self.work += other.work;

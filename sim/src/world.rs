@@ -639,7 +639,7 @@ impl<'a> World<'a> {
         }
         let mut tallies: BTreeMap<TenantName, Tally> = BTreeMap::new();
         for (program, tally) in self.scenario.programs.iter().zip(self.tallies) {
-            tallies.entry(program.tenant).or_default().add(tally);
+            tallies.entry(program.tenant).or_default().add(&tally);
         }
         Report::new(self.scenario, &self.meters, &self.books, self.status.as_ref(), tallies, self.switches, &self.trace)
     }
