@@ -25,7 +25,7 @@
 //!
 //! A guard that serves the *first* to become critical does not have this bound: the hill climb of the simulator drove
 //! it to 3.5 L, and a set that breaks its word together gets 6 L out of it (`crowd_breaks_the_bound_...`). The same search, over
-//! millions of attacks, comes to 1.998 L against the rule above, and not beyond.
+//! millions of attacks, comes to 1.9999 L against the rule above, and not beyond.
 //!
 //! Where a set is not steady, the same holds relative to what joins and leaves shift: who leaves while owed or owing has
 //! that spread over those who stay, by weight, and who comes back with a debt or a credit takes it from them again.
