@@ -548,7 +548,7 @@ pub(crate) fn dot_unsigned(a: u32, b: u32, c: u32, bits: u32) -> u32 {
     (0..32 / bits).fold(c, |sum, n| sum.wrapping_add(element(a, n * bits).wrapping_mul(element(b, n * bits))))
 }
 
-/// The first 1216 bits of 2/pi behind the binary point, most significant first.
+/// The 1201 bits of 2/pi behind the binary point that the processor has, most significant first, and zeroes.
 const TWO_OVER_PI: [u64; 19] = [
     0xa2f9_836e_4e44_1529,
     0xfc27_57d1_f534_ddc0,
@@ -568,7 +568,7 @@ const TWO_OVER_PI: [u64; 19] = [
     0x7527_bac7_ebe5_f17b,
     0x3d07_39f7_8a52_92ea,
     0x6bfb_5fb1_1f8d_5d08,
-    0x5603_3046_fc7b_6bab,
+    0x5603_3046_fc7b_0000,
 ];
 
 /// 53 bits of 2/pi for argument reduction: segment `segment` (0..=31), moved further for arguments of large exponent, scaled to its place.
@@ -580,5 +580,7 @@ pub(crate) fn trig_preop_f64(x: f64, segment: u32) -> f64 {
     let window = (u128::from(word_at(word)) << 64 | u128::from(word_at(word + 1))) << bit;
     let bits = (window >> (128 - 53)) as u64;
     let scale = -53 - shift + if exponent >= 1968 { 128 } else { 0 };
-    ldexp_f64(bits as f64, scale)
+    // What a denormal has no room for is cut off, not rounded.
+    let cut = (-1074 - scale).clamp(0, 63);
+    ldexp_f64((bits >> cut << cut) as f64, scale)
 }
