@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-use crate::{counts, hsa, interop, isa, kernels, rocr, tidy, tools};
+use crate::{counts, fuzz, hsa, interop, isa, kernels, rocr, tidy, tools};
 
 /// A step of the gate: the name to ask for it by, and what it does.
 struct Step {
@@ -38,6 +38,7 @@ const STEPS: &[Step] = &[
     Step { name: "tidy", run: |_, _| tidy::check() },
     Step { name: "kernels", run: |_, _| kernels::rebuild(true) },
     Step { name: "isa", run: |_, _| isa::check() },
+    Step { name: "fuzz", run: |_, _| fuzz::gate() },
     Step { name: "hsa", run: |_, _| hsa::check(true) },
     Step { name: "rocr", run: |_, _| rocr::check() },
     Step { name: "interop", run: |_, _| interop::check(None) },

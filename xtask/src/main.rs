@@ -8,6 +8,7 @@
 //! | [`ci`] | the gate: its steps, their times, one verdict |
 //! | [`tidy`] | the laws of the rooms that the compiler cannot check |
 //! | [`kernels`] | the committed code objects and their sources |
+//! | [`fuzz`] | whatever reads bytes that somebody else wrote, fed with bytes that nobody would |
 //! | [`soak`] | searches that go on for hours |
 //! | [`bench_ab`] | this tree's speed against another revision's |
 //! | [`isa`] | our disassembler against LLVM's |
@@ -24,6 +25,7 @@ mod bench_ab;
 mod ci;
 mod counts;
 mod coverage;
+mod fuzz;
 mod hsa;
 mod install;
 mod interop;
@@ -50,6 +52,7 @@ cargo xtask COMMAND
   rocr [--install]              run programs on AMD's runtime on the software GPU
   counts [--update] [--install]  count the instructions of the hot paths, against benches/counts.toml; --update writes them there
   coverage [--check]            write docs/isa-coverage.md from the instruction table; --check only compares
+  fuzz [--for TIME] [TARGET...] feed the fuzz targets what the gate does, or other inputs for a time such as 10m
   soak MINUTES                  search for counter-examples to the scheduler's bounds, and commit-ready results in sim/SOAK.md
   bench-ab BASE [PROBE...] [--rounds N] [--keep]
                                 build BASE and this tree, and compare their speed in turns; --keep: figures to docs/bench
@@ -105,6 +108,7 @@ fn run(arguments: &[&str]) -> Result<()> {
             let [check] = flagged(flags, ["--check"])?;
             coverage::write(check)
         }
+        ["fuzz", ref arguments @ ..] => fuzz::run(arguments),
         ["soak", minutes] => soak::run(minutes),
         ["bench-ab", ref words @ ..] => bench_ab::run(&bench_ab::Wanted::parse(words)?),
         ["interop", "--only", name] => interop::check(Some(name)),

@@ -58,6 +58,7 @@ pub(super) const ROOMS: &[Room] = &[
     room("softkmt", &["gcn", "sys"], Home),
     room("kernels", &[], Forbidden),
     room("sim", &["broker", "sched", "proto"], Forbidden),
+    room("fuzz", &["gcn", "proto", "kernels"], Forbidden),
     room("xtask", &["gcn"], Forbidden),
 ];
 
