@@ -130,9 +130,8 @@ fn page() -> Result<String> {
     writeln!(
         t,
         "\n## Forms that are not executed\n\n\
-         An `UnsupportedForm` fault names them: LDS instructions with the `gds` bit (neither processor's kernel driver gives out global data share), half\n\
-         selection or negation in a dot product, a lane pattern for B of a product of doubles on gfx90a, and while MODE rounds in another direction than\n\
-         to nearest, SDWA, DPP, clamp or half selection on an instruction that rounds."
+         An `UnsupportedForm` fault names them: LDS instructions with the `gds` bit (neither processor has global data share for them), half selection\n\
+         of bytes and negation of integers in a dot product, and a lane pattern for B of a product of doubles on gfx90a."
     )?;
 
     writeln!(t, "\n## Executed\n\nOf one processor alone where it says so.\n")?;

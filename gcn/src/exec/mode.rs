@@ -175,17 +175,12 @@ fn floating(cx: &mut Cx<'_>, i: &mut Inst, row: &isa::Row) -> Flow {
     i.settle();
     let ovfl = cx.w.mode & FP16_OVFL != 0 && matches!(row.dst, Ty::F16 | Ty::PF16);
     let directed = cx.w.round(row.dst) != RoundMode::NearestEven || ovfl;
-    let flow = match operation(row.name) {
-        Some(operation) if directed && i.extra == Extra::None => {
-            let decorated = i.clamp || i.omod != 0 || i.op_sel & 8 != 0;
-            if decorated && row.encoding != Encoding::Vop3p {
-                return cx.unsupported_form(i, "clamp or half selection while rounding is not to nearest");
-            }
-            rounded(cx, i, row, operation);
-            Flow::Next
-        }
-        Some(_) if directed => return cx.unsupported_form(i, "SDWA or DPP while rounding is not to nearest"),
-        _ => (i.run)(cx, i),
+    let flow = if directed && operation(row.name).is_some() {
+        // Decorations do not care who computes what they decorate.
+        i.plain = run_rounded;
+        if super::modified::needs(i, row) { super::modified::run(cx, i) } else { run_rounded(cx, i) }
+    } else {
+        (i.run)(cx, i)
     };
     let flushes = matches!(cx.w.denormals(row.dst), DenormMode::FlushBoth | DenormMode::FlushResult);
     if flow == Flow::Next && flushes && row.encoding != Encoding::Vopc {
@@ -286,6 +281,15 @@ fn operation(name: &str) -> Option<Operation> {
         "ldexp" => Operation::Scale,
         _ => return None,
     })
+}
+
+/// The handler of what rounds, in place of the row's own.
+fn run_rounded(cx: &mut Cx<'_>, i: &Inst) -> Flow {
+    let row = i.row();
+    if let Some(operation) = operation(row.name) {
+        rounded(cx, i, row, operation);
+    }
+    Flow::Next
 }
 
 /// Carries out what rounds, lane by lane, in the direction that the mode asks for.

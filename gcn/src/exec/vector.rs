@@ -6,6 +6,7 @@ use super::inst::{Dst, Inst, Src};
 use super::numeric::{high16, low16, msad_u8};
 use crate::arch::LANES;
 use crate::hardware::Row;
+use crate::isa::Ty;
 
 impl Cx<'_> {
     /// `sdst = src0` of the first active lane (lane 0 if none is).
@@ -90,13 +91,28 @@ impl Cx<'_> {
         Flow::Next
     }
 
-    /// Dot products: `f` sees whole registers. `op_sel` and negation have no use here and are refused.
+    /// Dot products: `f` sees whole registers. Products of halves can choose and negate them; bytes and nibbles cannot.
     #[inline(always)]
     pub(crate) fn vdot(&mut self, i: &Inst, f: impl Fn(u32, u32, u32) -> u32) -> Flow {
-        if i.op_sel & 3 != 0 || i.op_sel_hi & 3 != 3 || i.neg | i.abs != 0 {
-            return self.unsupported_form(i, "half selection or negation in a dot product");
+        if i.op_sel & 3 == 0 && i.op_sel_hi & 3 == 3 && i.neg | i.abs == 0 {
+            return self.v3(i, f);
         }
-        self.v3(i, f)
+        let row = i.row();
+        let float = row.src[0] == Ty::PF16;
+        let halves = float || row.src[0] == Ty::P16 && i.neg | i.abs == 0;
+        if !halves {
+            return self.unsupported_form(i, "half selection or negation in a dot product of integers");
+        }
+        self.v3(i, |a: u32, b: u32, c: u32| {
+            let chosen = |k: u32, x: u32| {
+                let half = |select: u8, negate: u8| {
+                    let bits = x >> (16 * u32::from(select >> k & 1)) & 0xffff;
+                    bits ^ u32::from(negate >> k & 1) << 15
+                };
+                half(i.op_sel, i.neg) | half(i.op_sel_hi, i.abs) << 16
+            };
+            f(chosen(0, a), chosen(1, b), c ^ u32::from(i.neg >> 2 & 1) << 31)
+        })
     }
 
     /// `v_mqsad_u32_u8`: four masked sums of absolute differences, of which the first operand's bytes begin one apart, added to four registers.

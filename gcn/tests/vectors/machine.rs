@@ -127,10 +127,6 @@ impl Machine {
         u64::from(self.hw[0].sgpr[0][register]) | u64::from(self.hw[0].sgpr[0][register + 1]) << 32
     }
 
-    pub(crate) fn vgpr(&mut self, register: usize) -> &mut [u32; 64] {
-        &mut self.hw[0].vgpr[0][register]
-    }
-
     /// Sets `dwords` registers of a lane.
     pub(crate) fn set_lane(&mut self, register: usize, dwords: usize, lane: usize, value: u128) {
         for k in 0..dwords {

@@ -13,6 +13,7 @@ mod exact;
 mod machine;
 mod memory;
 mod scalar;
+mod special;
 mod vector;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -7,7 +7,7 @@ use gcn::isa::{Encoding, Row, Ty};
 
 use crate::edges::{self, Random};
 use crate::exact::{BF16, F16, F32, F64, Format, Number};
-use crate::machine::{DATA, DATA_BYTES, Machine};
+use crate::machine::{DATA, DATA_BYTES, LDS, Machine};
 use crate::vector::{Want, extreme};
 
 /// What an access does.
@@ -159,9 +159,31 @@ fn access(row: &Row) -> Option<Access> {
     loads_and_stores(name).or_else(|| atomic(name))
 }
 
+/// An LDS instruction with two places: bytes of each, how far apart one step of an offset is, and what it does.
+struct Pair {
+    bytes: usize,
+    step: usize,
+    reads: bool,
+    writes: bool,
+}
+
+fn pair(row: &Row) -> Option<Pair> {
+    let (op, ty) = row.name.strip_prefix("ds_")?.rsplit_once('_')?;
+    let bytes = if ty == "b64" { 8 } else { 4 };
+    let op = op.trim_end_matches("_rtn");
+    let (op, step) = op.strip_suffix("st64").map_or((op, bytes), |op| (op, 64 * bytes));
+    let (reads, writes) = match op {
+        "read2" => (true, false),
+        "write2" => (false, true),
+        "wrxchg2" => (true, true),
+        _ => return None,
+    };
+    Some(Pair { bytes, step, reads, writes })
+}
+
 /// Whether a row's vectors are here.
 pub(crate) fn has_model(row: &Row) -> bool {
-    access(row).is_some()
+    access(row).is_some() || pair(row).is_some()
 }
 
 /// The words of an access to each lane's address, and the register that its data come from and its result goes to.
@@ -248,6 +270,10 @@ fn values(ty: Ty, bits: u32, format: Option<Format>) -> Vec<u64> {
 
 /// Runs a row with edge values and random ones in memory and registers, with the old value asked for and not.
 pub(crate) fn check(machine: &mut Machine, arch: Arch, row: &Row, every: usize) -> bool {
+    if let Some(pair) = pair(row) {
+        check_pair(machine, arch, row, &pair);
+        return true;
+    }
     let Some(access) = access(row) else { return false };
     if row.encoding == Encoding::Smem {
         check_scalar(machine, arch, row, &access, every);
@@ -435,5 +461,53 @@ fn check_scalar(machine: &mut Machine, arch: Arch, row: &Row, access: &Access, e
             assert_eq!(memory, want_memory, "{}: memory, {old:x} {a:x} {b:x}, glc {glc}", row.name);
             assert_eq!(got, want, "{}: registers, {old:x} {a:x} {b:x}, glc {glc}", row.name);
         }
+    }
+}
+
+/// Lanes side by side, and the second place of each behind the first places of all.
+fn check_pair(machine: &mut Machine, arch: Arch, row: &Row, pair: &Pair) {
+    let &Pair { bytes, step, reads, writes } = pair;
+    let offsets = if step == bytes { [1, 66] } else { [1, 2] };
+    let fields = (SECOND_REGISTER << 16 | DATA_REGISTER << 8 | TO << 24 | ADDRESS) as u32;
+    let words = [0xd800_0000 | u32::from(row.op) << 17 | (offsets[1] << 8 | offsets[0]) as u32, fields];
+    assert!(gcn::isa::decode(arch, &words).is_ok_and(|fields| std::ptr::eq(fields.row(), row)), "{}", row.name);
+    machine.load(&words);
+    let mut random = Random(u64::from(row.op));
+    for exec in [!0, random.next(), 1 << 63, 0] {
+        let lds: Vec<u8> = (0..LDS / 8).flat_map(|_| random.next().to_le_bytes()).collect();
+        machine.hw[0].lds[..LDS].copy_from_slice(&lds);
+        let mut want_lds = lds.clone();
+        let mut want = Vec::new();
+        for lane in 0..64 {
+            let data = [random.next(), random.next()];
+            machine.set_lane(DATA_REGISTER, 2, lane, data[0].into());
+            machine.set_lane(SECOND_REGISTER, 2, lane, data[1].into());
+            machine.set_lane(ADDRESS, 1, lane, (lane * bytes) as u128);
+            let old = u128::from(random.next()) << 64 | u128::from(random.next());
+            machine.set_lane(TO, 4, lane, old);
+            let places = offsets.map(|offset| lane * bytes + offset * step);
+            let mut result = old;
+            if exec >> lane & 1 == 1 {
+                if reads {
+                    let kept = if bytes == 8 { 0 } else { old >> 64 << 64 };
+                    let [low, high] = places.map(|at| number(&lds[at..at + bytes]));
+                    result = kept | low | high << (8 * bytes);
+                }
+                if writes {
+                    for (at, data) in places.into_iter().zip(data) {
+                        want_lds[at..at + bytes].copy_from_slice(&data.to_le_bytes()[..bytes]);
+                    }
+                }
+            }
+            want.push(result);
+        }
+        machine.set_exec(exec);
+        if let Err(error) = machine.run() {
+            panic!("{}: {error}", row.name);
+        }
+        for (lane, want) in want.into_iter().enumerate() {
+            assert_eq!(machine.lane(TO, 4, lane), want, "{} lane {lane}, EXEC {exec:#x}", row.name);
+        }
+        assert!(machine.hw[0].lds[..LDS] == want_lds, "{}: LDS, EXEC {exec:#x}", row.name);
     }
 }

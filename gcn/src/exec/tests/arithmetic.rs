@@ -199,3 +199,26 @@ fn subwords_compute_what_the_isa_says() {
         Case { arch: Gfx90a, text: "v_lshlrev_b32_sdwa v6, v0, v2 dst_sel:DWORD dst_unused:UNUSED_PAD src0_sel:DWORD src1_sel:WORD_0", words: &[0x240c04f9, 0x04060600], lanes: &[([2, 0xffff0003, 0], 0xc)] },
     ]);
 }
+
+/// Halves chosen and negated one by one, as packed operands can be.
+#[test]
+fn dot_products_of_halves_choose_and_negate_them() {
+    let mut m = Machine::new(Gfx90a);
+    // (2, 3) and (5, 7), plus 1.
+    m.set_pair(0, |_| 0x4200_4000);
+    m.set_pair(2, |_| 0x4700_4500);
+    m.set_pair(4, |_| u64::from(1f32.to_bits()));
+    let mut result = |text: &str, words: &[u32]| {
+        m.run(text, words);
+        m.vgpr(6)[17]
+    };
+    let text = "v_dot2_f32_f16 v6, v0, v2, v4 op_sel:[1,0,0] op_sel_hi:[0,1,1] neg_lo:[0,0,1]";
+    assert_eq!(f32::from_bits(result(text, &[0xd3a3_4806, 0x9412_0500])), 3.0 * 5.0 + 2.0 * 7.0 - 1.0);
+    let text = "v_dot2_f32_f16 v6, v0, v2, v4 neg_lo:[1,0,0] neg_hi:[1,0,0]";
+    assert_eq!(f32::from_bits(result(text, &[0xd3a3_4106, 0x3c12_0500])), -2.0 * 5.0 - 3.0 * 7.0 + 1.0);
+    m.set_pair(0, |_| 0xffff_0002);
+    m.set_pair(2, |_| 0x0005_0003);
+    m.set_pair(4, |_| 100);
+    m.run("v_dot2_i32_i16 v6, v0, v2, v4 op_sel:[1,1,0] op_sel_hi:[0,0,1]", &[0xd3a6_5806, 0x0412_0500]);
+    assert_eq!(m.vgpr(6)[17] as i32, -5 + 2 * 3 + 100);
+}

@@ -61,6 +61,35 @@ fn rounding_goes_where_the_mode_says() {
     assert_eq!(fused, 1f32.next_down(), "the accumulator is an operand like any other");
 }
 
+/// A decoration changes operands and results; who rounds, and where to, is between them.
+#[test]
+fn decorated_instructions_round_where_the_mode_says() {
+    let tiny = 1.0 / (1u32 << 30) as f32;
+    let mut m = machine();
+    // Up, in both formats.
+    m.run("s_setreg_imm32_b32 hwreg(HW_REG_MODE, 0, 4), 5", &[0xba00_1801, 5]);
+    m.set_pair(0, |lane| u64::from((lane as f32).to_bits()));
+    m.set_pair(2, |_| u64::from(tiny.to_bits()));
+    m.run("v_add_f32_dpp v6, v0, v2 row_shr:1 row_mask:0xf bank_mask:0xf", &[0x020c_04fa, 0xff01_1100]);
+    assert_eq!(f32::from_bits(m.vgpr(6)[9]), 8f32.next_up(), "the lane before, and a little");
+    assert_eq!(m.single(0.5, tiny, "v_add_f32_e64 v6, v0, v2 clamp", &[0xd101_8006, 0x0002_0500]), 0.5f32.next_up());
+    assert_eq!(m.single(1.0, tiny, "v_add_f32_e64 v6, v0, v2 clamp", &[0xd101_8006, 0x0002_0500]), 1.0);
+    m.set_pair(0, |_| 0x3c00_0000);
+    m.set_pair(2, |_| 0xffff_0001);
+    m.set_pair(6, |_| 0x1111_2222);
+    let text = "v_add_f16_sdwa v6, v0, v2 dst_sel:WORD_1 dst_unused:UNUSED_PRESERVE src0_sel:WORD_1 src1_sel:WORD_0";
+    m.run(text, &[0x3e0c_04f9, 0x0405_1500]);
+    assert_eq!(m.vgpr(6)[3], 0x3c01_2222);
+    let packed = m.one(0x3800_3c00, 0x0001_0001, "v_pk_add_f16 v6, v0, v2 clamp", &[0xd38f_c006, 0x1802_0500]);
+    assert_eq!(packed as u32, 0x3801_3c00, "one half stays below one, the other is held there");
+    m.set_pair(0, |_| 0x3c00_ffff);
+    m.set_pair(2, |_| 0x3c00);
+    m.set_pair(4, |_| 0x0001);
+    m.set_pair(6, |_| 0x1111_2222);
+    m.run("v_fma_f16 v6, v0, v2, v4 op_sel:[1,0,0,1]", &[0xd206_4806, 0x0412_0500]);
+    assert_eq!(m.vgpr(6)[3], 0x3c01_2222);
+}
+
 #[test]
 fn denormals_are_flushed_where_the_mode_says() {
     let denormal = f32::from_bits(1);
