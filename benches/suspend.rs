@@ -2,7 +2,7 @@
 //!
 //! `cargo bench --bench suspend`. The software GPU copies registers and LDS in host memory: "software copy, not CWSR", so the curve
 //! says what a switch costs on `soft` and how it grows, not what silicon does. Full compute units are `canary_write`'s (all registers, all LDS),
-//! sparse ones `spin`'s (one small wave each).
+//! sparse ones `spin`'s (one small wave each), and those between `hold`'s: waves of 32 KiB of registers each, with LDS as asked for.
 
 mod common;
 
@@ -29,6 +29,10 @@ fn suspend_and_resume(c: &mut Criterion) {
     let mut group = c.benchmark_group("suspend+resume");
     let mut points = vec![("empty", None)];
     points.extend([1, 8, 64, 256].map(|waves| ("sparse", Some((8, kernels::spin::case(waves, 1 << 20, 1))))));
+    // A line to read the price of a byte off: so many waves of 32 KiB of registers, without LDS and with 4 KiB each.
+    points.extend([1, 4, 16, 64].map(|waves| ("registers", Some((8, kernels::hold::case(waves, 1 << 20, 0, 1))))));
+    points
+        .extend([1, 4, 16, 64].map(|waves| ("registers+lds", Some((8, kernels::hold::case(waves, 1 << 20, 4096, 1))))));
     points
         .extend([1, 2, 4, 8, 32, CUS_MAX].map(|cus| ("full", Some((cus, kernels::canary::write_case(cus, 1 << 30))))));
     for (shape, point) in points {

@@ -28,7 +28,7 @@ use std::fmt;
 
 pub use case::{Arg, Buffer, Case, Element, Ending, Role, Work, WorkUnit, explicit_arguments};
 pub use check::{Mismatch, Value};
-pub use programs::{canary, fault, spin};
+pub use programs::{canary, fault, hold, spin};
 pub use target::{Level, Target, UnknownTarget};
 
 /// A GPU program: its source, its code objects, and how to make runs of it that can be checked.

@@ -5,6 +5,7 @@
 
 pub mod canary;
 pub mod fault;
+pub mod hold;
 pub mod spin;
 
 mod call;
@@ -68,6 +69,7 @@ pub(crate) const ALL: &[Kernel] = &[
     groups::GRID3D,
     groups::LIFE,
     spin::KERNEL,
+    hold::KERNEL,
     empty::KERNEL,
     canary::KERNEL,
     canary::WRITE_KERNEL,
@@ -77,7 +79,7 @@ pub(crate) const ALL: &[Kernel] = &[
 ];
 
 /// Programs that the collections of other optimisation levels leave out.
-pub(crate) const NOT_COLLECTED: [&str; 4] = ["canary", "canary_scalars", "canary_write", "spin"];
+pub(crate) const NOT_COLLECTED: [&str; 5] = ["canary", "canary_scalars", "canary_write", "hold", "spin"];
 
 /// Returns the code object that holds all programs, optimised at `level`.
 pub(crate) fn corpus(target: Target, level: Level) -> &'static [u8] {

@@ -81,7 +81,7 @@ fn iteration(mut x: u32) -> u32 {
 
 /// An affine map of 32 bits over GF(2): x -> M x + c.
 #[derive(Clone, Copy)]
-struct Affine {
+pub(super) struct Affine {
     /// Column i of M: what bit i of x contributes.
     columns: [u32; 32],
     constant: u32,
@@ -99,12 +99,12 @@ impl Affine {
     };
 
     /// Reads an affine map off its values at 0 and at the 32 unit vectors.
-    fn from_map(map: impl Fn(u32) -> u32) -> Self {
+    pub(super) fn from_map(map: impl Fn(u32) -> u32) -> Self {
         let constant = map(0);
         Affine { columns: std::array::from_fn(|i| map(1 << i) ^ constant), constant }
     }
 
-    fn apply(&self, x: u32) -> u32 {
+    pub(super) fn apply(&self, x: u32) -> u32 {
         (0..32).filter(|i| x >> i & 1 == 1).fold(self.constant, |sum, i| sum ^ self.columns[i])
     }
 
@@ -114,7 +114,7 @@ impl Affine {
     }
 
     /// Returns the map that does `self` `n` times, in about 2 log2(n) compositions.
-    fn power(self, mut n: u32) -> Affine {
+    pub(super) fn power(self, mut n: u32) -> Affine {
         let (mut result, mut square) = (Affine::IDENTITY, self);
         while n > 0 {
             if n & 1 == 1 {

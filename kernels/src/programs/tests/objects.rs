@@ -116,6 +116,7 @@ fn programs_use_the_hardware_they_claim_to() {
             // Both files together, of which 256 are accumulation registers.
             assert_eq!((number(&canary, ".vgpr_count"), number(&canary, ".agpr_count")), (512, 256), "{target}");
         }
+        assert_eq!(number(&of("hold"), ".vgpr_count") * 64 * 4, crate::hold::VGPR_BYTES_PER_WAVE, "{target}");
         // The array may be rounded up, not kept in registers.
         assert!(number(&of("scratch"), ".private_segment_fixed_size") >= 256, "{target}");
         assert!(number(&of("call"), ".private_segment_fixed_size") > 0, "{target}");
@@ -159,7 +160,11 @@ fn collections_hold_every_program_they_should() {
         for level in Level::ALL {
             for kernel in all() {
                 let Some(bytes) = kernel.code_object_at(target, level) else {
-                    assert!(kernel.name == "spin" || kernel.name.starts_with("canary"), "{}", kernel.name);
+                    assert!(
+                        matches!(kernel.name, "hold" | "spin") || kernel.name.starts_with("canary"),
+                        "{}",
+                        kernel.name
+                    );
                     continue;
                 };
                 let file = ElfFile64::<LittleEndian>::parse(bytes).unwrap();
