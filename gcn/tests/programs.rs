@@ -96,3 +96,77 @@ fn gfx90a_programs_survive_being_suspended_anywhere() {
 fn gfx942_programs_survive_being_suspended_anywhere() {
     all_stopped(Target::Gfx942);
 }
+
+/// Whether what it leaves depends on whose turn it is: the order in which atomics that race return, or who found a flag set.
+fn depends_on_the_schedule(kernel: &str) -> bool {
+    matches!(kernel, "atomics" | "flags" | "global_sync")
+}
+
+/// Where a run is stopped: close together and far apart.
+fn places(random: &mut impl FnMut() -> u64, count: usize) -> Vec<u64> {
+    (0..count).map(|_| random() % [2, 20, 150][(random() % 3) as usize]).collect()
+}
+
+/// Every program at places that a seed chooses, other tenants' programs in between on the same compute units: `canary_write`, which fills all
+/// registers and all LDS of a unit, and two that use LDS and private memory. All memory must be the same to the bit, code and arguments included.
+/// What does not depend on the schedule runs on several host threads too, and leaves what it leaves on one.
+fn all_give_way(target: Target) {
+    let mut seed = 0x2545_f491_4f6c_dd1du64;
+    let mut random = || {
+        seed ^= seed << 13;
+        seed ^= seed >> 7;
+        seed ^= seed << 17;
+        seed >> 33
+    };
+    let small = |name: &str| kernels::find(name).unwrap().small_case(11);
+    let cases = [kernels::canary::write_case(8, 0x5eed_0000), small("reduction"), small("scratch")];
+    let mut machines: Vec<Machine> = cases.iter().map(|_| Machine::new()).collect();
+    let others = machines.iter_mut().zip(&cases);
+    let mut others: Vec<_> = others
+        .map(|(machine, case)| {
+            machine.session(target, kernels::find(case.kernel).unwrap().code_object(target), case, 1)
+        })
+        .collect();
+    let mut machine = Machine::new();
+    let (mut points, mut turn) = (0, 0);
+    for kernel in programs() {
+        let (case, object) = (kernel.small_case(5), kernel.code_object(target));
+        let mut whole = machine.session(target, object, &case, 1);
+        whole.submit();
+        assert!(whole.run(u64::MAX).0);
+        let plain = whole.everything();
+        drop(whole);
+        for (threads, count) in [(1, 30), (2, 6), (4, 6)] {
+            if threads > 1 && depends_on_the_schedule(kernel.name) {
+                continue;
+            }
+            let stops = places(&mut random, count);
+            let mut session = machine.session(target, object, &case, threads);
+            session.submit();
+            session.look_always();
+            for &after in stops.iter().chain([&u64::MAX]) {
+                if session.run(after).0 {
+                    break;
+                }
+                session.give_way(&mut others[turn % cases.len()]);
+                (points, turn) = (points + 1, turn + 1);
+            }
+            let place = format!("{} on {target}, {threads} threads, stopped at {stops:?}", kernel.name);
+            assert!(session.everything() == plain, "{place}: memory is not what it is without stops");
+            assert_eq!(case.check(&session.buffers()), Ok(()), "{place}");
+        }
+    }
+    println!("{target}: {points} suspends");
+    assert!(points > 1000, "only {points} suspends");
+    assert_eq!(cases[0].check(&others[0].buffers()), Ok(()), "the other tenant filled everything");
+}
+
+#[test]
+fn gfx90a_programs_give_way_to_others_anywhere() {
+    all_give_way(Target::Gfx90a);
+}
+
+#[test]
+fn gfx942_programs_give_way_to_others_anywhere() {
+    all_give_way(Target::Gfx942);
+}

@@ -60,6 +60,8 @@ pub(crate) struct Session<'a> {
     addresses: Vec<u64>,
     ring: u64,
     signal: u64,
+    /// Where what was placed for it ends.
+    end: u64,
     put: u64,
     hw: Box<[CuHardware]>,
     context: Context,
@@ -128,7 +130,9 @@ impl Machine {
         let mut context = Context::new(Config { arch, cus: CUS, threads }).unwrap();
         context.create_queue(QueueSpec { ring, slots: SLOTS, read_index, structure: BASE });
         let hw = CuHardware::power_on(CUS as usize);
-        Session { mem: &self.mem, case, dispatch, addresses, ring, signal, put: 0, hw, context, fuel: Fuel::default() }
+        let end = self.next;
+        let fuel = Fuel::default();
+        Session { mem: &self.mem, case, dispatch, addresses, ring, signal, end, put: 0, hw, context, fuel }
     }
 }
 
@@ -170,6 +174,23 @@ impl Session<'_> {
             cu.lds.fill(0xa5);
         }
         self.context.resume(&mut self.hw);
+    }
+
+    /// Suspends, lets `other` run its case to the end on the same compute units, and resumes.
+    pub(crate) fn give_way(&mut self, other: &mut Session<'_>) {
+        let resident = self.context.suspend(&self.hw);
+        std::mem::swap(&mut self.hw, &mut other.hw);
+        other.submit();
+        assert!(other.run(u64::MAX).0, "{} ends", other.case.kernel);
+        std::mem::swap(&mut self.hw, &mut other.hw);
+        assert_eq!(self.context.resume(&mut self.hw), resident);
+    }
+
+    /// Returns all memory that was placed for the case: code, arguments, ring, signal and buffers.
+    pub(crate) fn everything(&self) -> Vec<u8> {
+        let mut bytes = vec![0; (self.end - BASE) as usize];
+        self.mem.read(BASE, &mut bytes).unwrap();
+        bytes
     }
 
     /// Returns the case's buffers as they are.
