@@ -2,6 +2,8 @@
 //!
 //! A name says what an access does; the prefix, where. Each lane has 32 bytes of its own, so that what one does is not what another sees.
 
+use std::cmp::Ordering;
+
 use gcn::arch::Arch;
 use gcn::isa::{Encoding, Row, Ty};
 
@@ -111,7 +113,7 @@ fn atomic(name: &str) -> Option<Access> {
             Box::new(move |old, a, _| Want::Float(format, extreme(format, max, old, a)))
         }
         ("cmpst", Some(format)) => Box::new(move |old, a, b| {
-            let equal = Number::of(format, old).compare(&Number::of(format, a)).is_some_and(|order| order.is_eq());
+            let equal = Number::of(format, old).compare(&Number::of(format, a)).is_some_and(Ordering::is_eq);
             Want::Bits(if equal { b } else { old })
         }),
         ("swap" | "wrxchg", _) => exact(|_, a, _| a),

@@ -127,11 +127,7 @@ pub(crate) fn extreme(format: Format, max: bool, a: u64, b: u64) -> u64 {
         a | format.quiet()
     } else if format.is_signalling(b) {
         b | format.quiet()
-    } else if format.is_nan(a) {
-        b
-    } else if format.is_nan(b) {
-        a
-    } else if below(format, a, b) != max {
+    } else if !format.is_nan(a) && (format.is_nan(b) || below(format, a, b) != max) {
         a
     } else {
         b
