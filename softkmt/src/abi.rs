@@ -27,6 +27,8 @@ pub(crate) const CPU_NODE: u32 = 0;
 /// Node 1: the software GPU.
 pub(crate) const GPU_NODE: u32 = 1;
 
+/// `HSA_QUEUE_SDMA`.
+pub(crate) const QUEUE_SDMA: u32 = 2;
 /// `HSA_QUEUE_COMPUTE_AQL`.
 pub(crate) const QUEUE_COMPUTE_AQL: u32 = 21;
 

@@ -10,14 +10,14 @@ use crate::abi::*;
 use crate::config::Config;
 use crate::gpu::{Gpu, Wanted};
 use crate::memory::{Held, Kind};
-use crate::{clock, doorbell, topology};
+use crate::{clock, doorbell, sdma, topology};
 
 static GPU: OnceLock<Option<Arc<Gpu>>> = OnceLock::new();
 
 /// Returns the process's GPU, powered on at the first call. Why there is none was told then.
 fn gpu() -> Result<&'static Gpu, Status> {
     let started = GPU.get_or_init(|| {
-        let gpu = Config::from_environment().and_then(|config| Gpu::start(config).map_err(|error| error.to_string()));
+        let gpu = Config::read().and_then(|config| Gpu::start(config).map_err(|error| error.to_string()));
         gpu.inspect_err(|why| eprintln!("softkmt: {why}")).ok()
     });
     started.as_deref().ok_or(Status::Error)
@@ -357,12 +357,19 @@ exports! {
         if known(node)? != GPU_NODE {
             return Err(Status::InvalidNodeUnit);
         }
+        // SAFETY: C's promise.
+        let mut told = unsafe { argument(resource.cast_const()) }?;
+        if kind == QUEUE_SDMA && gpu()?.config().sdma {
+            let (id, write, read) = gpu()?.engines.create(address(ring), ring_bytes)?;
+            (told.queue_id, told.doorbell) = (u64::from(id), doorbell::of(id));
+            (told.write_ptr, told.read_ptr) = (write, read);
+            // SAFETY: as above.
+            return unsafe { answer(resource, told) };
+        }
         if kind != QUEUE_COMPUTE_AQL {
             // Without SDMA queues ROCr copies with its own kernels.
             return Err(Status::NotSupported);
         }
-        // SAFETY: C's promise.
-        let mut told = unsafe { argument(resource.cast_const()) }?;
         let wanted = Wanted { ring: address(ring), ring_bytes, read_pointer: told.read_ptr, percentage };
         let id = gpu()?.create_queue(wanted)?;
         told.queue_id = u64::from(id);
@@ -374,10 +381,15 @@ exports! {
     fn hsaKmtUpdateQueue = "softkmt_UpdateQueue" (
         queue: u64, percentage: u32, _priority: i32, _ring: *mut c_void, _ring_bytes: u64, _event: *mut HsaEvent,
     ) {
-        gpu()?.update_queue(number(queue)?, percentage)
+        let number = number(queue)?;
+        // Copy engines are never taken off.
+        if number >= sdma::FIRST_ID { Ok(()) } else { gpu()?.update_queue(number, percentage) }
     }
 
-    fn hsaKmtDestroyQueue = "softkmt_DestroyQueue" (queue: u64) { gpu()?.destroy_queue(number(queue)?) }
+    fn hsaKmtDestroyQueue = "softkmt_DestroyQueue" (queue: u64) {
+        let number = number(queue)?;
+        if gpu()?.engines.destroy(number) { Ok(()) } else { gpu()?.destroy_queue(number) }
+    }
 
     fn hsaKmtSetQueueCUMask = "softkmt_SetQueueCUMask" (queue: u64, bits: u32, mask: *mut u32) {
         let words = bits.div_ceil(32) as usize;

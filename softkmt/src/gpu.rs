@@ -4,10 +4,12 @@
 //! suspend: its waves' registers and LDS are copied out and copied back later. A queue that has run for a slice while another
 //! has work makes room in the same way. Kernels, ROCr's own among them, are interpreted and never replaced.
 //!
+//! A GPU that is lost, as by a reset of the driver's, runs nothing any more and makes and changes no queues; nobody is told, as ROCr 5.2.3 is not.
+//!
 //! Doorbells are plain memory that nobody can be told about, so the thread looks at the rings; the longer nothing happens the less often.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -22,6 +24,7 @@ use crate::clock::now_ns;
 use crate::config::Config;
 use crate::event::{Events, Fault};
 use crate::memory::{PAGE, Space};
+use crate::sdma::Engines;
 
 /// How long a queue runs while others wait.
 const SLICE_NS: u64 = 1_000_000;
@@ -85,9 +88,12 @@ pub(crate) struct Gpu {
     config: Config,
     pub(crate) space: Space,
     pub(crate) events: Events,
+    pub(crate) engines: Engines,
     machine: Mutex<Machine>,
     /// Callers that want the machine: whoever runs gives up for them.
     wanted: AtomicU32,
+    /// It runs nothing any more.
+    lost: AtomicBool,
     /// Suspends of waves that ran, since the beginning.
     suspends: AtomicU64,
 }
@@ -102,26 +108,52 @@ impl Gpu {
             last: 0,
         };
         let gpu = Arc::new(Gpu {
-            config,
             space: Space::new(config.vram_bytes),
+            config,
             events: Events::new(),
+            engines: Engines::default(),
             machine: Mutex::new(machine),
             wanted: AtomicU32::new(0),
+            lost: AtomicBool::new(false),
             suspends: AtomicU64::new(0),
         });
         let (mailboxes, bytes) = gpu.events.mailbox_range();
         gpu.space.map_own(mailboxes, bytes);
         let runner = Arc::clone(&gpu);
         std::thread::Builder::new().name("softkmt-gpu".to_owned()).spawn(move || runner.work())?;
+        let copier = Arc::clone(&gpu);
+        std::thread::Builder::new().name("softkmt-sdma".to_owned()).spawn(move || copier.copy())?;
         Ok(gpu)
+    }
+
+    /// The thread of the copy engines.
+    fn copy(&self) {
+        let mut idle = 0u32;
+        while self.not_lost().is_ok() {
+            let turn = self.engines.turn(&self.space);
+            if turn.interrupt {
+                self.events.interrupt();
+            }
+            turn.faults.iter().for_each(|fault| self.memory_fault(fault));
+            for word in turn.nonsense.iter().filter(|_| self.config.trace) {
+                eprintln!("softkmt: {word:#x} is no command of a copy engine");
+            }
+            idle = if turn.busy { 0 } else { idle.saturating_add(1) };
+            nap(idle);
+        }
     }
 
     pub(crate) fn config(&self) -> &Config {
         &self.config
     }
 
+    fn not_lost(&self) -> Result<(), Status> {
+        if self.lost.load(Ordering::Acquire) { Err(Status::Error) } else { Ok(()) }
+    }
+
     /// Adds an AQL queue; returns its number, which is never 0.
     pub(crate) fn create_queue(&self, wanted: Wanted) -> Result<u32, Status> {
+        self.not_lost()?;
         let slots = wanted.ring_bytes / PACKET_BYTES as u64;
         if !slots.is_power_of_two() || slots > u64::from(u32::MAX) || wanted.read_pointer < READ_DISPATCH_ID {
             return Err(Status::InvalidParameter);
@@ -136,7 +168,7 @@ impl Gpu {
             structure,
         });
         self.with(|machine| {
-            let id = (1..crate::doorbell::SLOTS).find(|id| !machine.queues.contains_key(id));
+            let id = (1..crate::sdma::FIRST_ID).find(|id| !machine.queues.contains_key(id));
             let id = id.ok_or(Status::OutOfResources)?;
             let scratch = Mutex::new(None);
             let queue = Queue { context, structure, active: wanted.percentage > 0, failed: false, scratch };
@@ -163,6 +195,7 @@ impl Gpu {
 
     /// Puts a queue on the run list or takes it off; when this returns, a queue that was taken off runs nothing.
     pub(crate) fn update_queue(&self, id: u32, percentage: u32) -> Result<(), Status> {
+        self.not_lost()?;
         self.with(|machine| {
             let resident = machine.resident == Some(id);
             let queue = machine.queues.get_mut(&id).ok_or(Status::InvalidHandle)?;
@@ -213,16 +246,16 @@ impl Gpu {
             while self.wanted.load(Ordering::SeqCst) != 0 {
                 std::thread::yield_now();
             }
+            if self.config.lose.as_ref().is_some_and(|file| file.exists()) {
+                self.lost.store(true, Ordering::Release);
+                return;
+            }
             if self.turn(&mut self.machine()) {
                 idle = 0;
                 continue;
             }
             idle = idle.saturating_add(1);
-            match idle {
-                0..BUSY_LOOKS => std::hint::spin_loop(),
-                BUSY_LOOKS..SHORT_NAPS => std::thread::sleep(NAP),
-                _ => std::thread::sleep(LONG_NAP),
-            }
+            nap(idle);
         }
     }
 
@@ -286,6 +319,15 @@ impl Gpu {
             (Refusal::Unmapped | Refusal::Misaligned, _) => 1,
         };
         self.events.memory_fault(Fault { node: GPU_NODE, address: fault.address & !(PAGE - 1), failure });
+    }
+}
+
+/// Waits between two looks, the longer the more there have been in vain.
+fn nap(idle: u32) {
+    match idle {
+        0..BUSY_LOOKS => std::hint::spin_loop(),
+        BUSY_LOOKS..SHORT_NAPS => std::thread::sleep(NAP),
+        _ => std::thread::sleep(LONG_NAP),
     }
 }
 

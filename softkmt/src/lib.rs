@@ -14,6 +14,7 @@
 //! | `memory` | the GPU's address space, and the aliases of registered memory |
 //! | `event` | the driver's events |
 //! | `gpu` | the thread that runs queues, suspends them and reports their errors |
+//! | `sdma` | the copy engines |
 //! | `doorbell` | memory that programs ring |
 //! | `config` | its shape, from the environment |
 //!
@@ -27,4 +28,5 @@ mod event;
 mod exports;
 mod gpu;
 mod memory;
+mod sdma;
 mod topology;
