@@ -11,6 +11,20 @@
 //! | [`table`] | AMD's library, opened at run time |
 //! | [`runtime`] | a thin safe layer: agents, memory, code, queues, signals, faults |
 //!
+//! ```no_run
+//! use hsa_sys::runtime::Runtime;
+//! use hsa_sys::table::Library;
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let runtime = Runtime::start(Library::find()?)?;
+//! for gpu in runtime.gpus()? {
+//!     let facts = gpu.facts()?;
+//!     println!("{}: {} compute units", facts.name, facts.compute_units);
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! Who may use it: `capi`, for the types that it exports, and the root's `rocr` device, for AMD's own runtime.
 
 mod declare;

@@ -69,6 +69,9 @@ static TAKEN: AtomicBool = AtomicBool::new(false);
 /// Where the process's event handler puts faults. Never freed: the runtime may call at any time.
 static FAULT: Mutex<Option<MemoryFault>> = Mutex::new(None);
 
+/// Set when the device itself failed: a reset, an exception of the hardware, memory that went bad.
+static EXCEPTION: AtomicBool = AtomicBool::new(false);
+
 /// The started runtime. Clones are the same one; it ends with the last of them and of everything made with it.
 #[derive(Clone)]
 pub struct Runtime(Arc<Inner>);
@@ -91,6 +94,7 @@ impl Runtime {
         }
         let runtime = Runtime(Arc::new(Inner { library }));
         *FAULT.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        EXCEPTION.store(false, Ordering::SeqCst);
         // SAFETY: the handler is a plain function, good for ever, and takes no data.
         let status = unsafe {
             (runtime.library().amd.hsa_amd_register_system_event_handler)(Some(on_event), std::ptr::null_mut())
@@ -111,6 +115,12 @@ impl Runtime {
     /// Returns the first memory fault since the runtime started.
     pub fn memory_fault(&self) -> Option<MemoryFault> {
         *FAULT.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether the runtime reported that the device itself failed, through no fault of this process: it was reset, for one. Runtimes before 6.0 do not
+    /// report that.
+    pub fn hardware_exception(&self) -> bool {
+        EXCEPTION.load(Ordering::Acquire)
     }
 
     /// Returns ticks a second of the clock that [`Signal::times`] are taken from.
@@ -182,7 +192,10 @@ unsafe extern "C" fn on_event(event: *const hsa_amd_event_t, _data: *mut c_void)
             let fault = unsafe { event.data.memory_fault };
             MemoryFault { address: fault.virtual_address, reason: fault.fault_reason_mask }
         }
-        _ => MemoryFault { address: 0, reason: HSA_AMD_MEMORY_FAULT_HANG },
+        _ => {
+            EXCEPTION.store(true, Ordering::Release);
+            MemoryFault { address: 0, reason: HSA_AMD_MEMORY_FAULT_HANG }
+        }
     };
     FAULT.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(fault);
     // Handled: the process lives and decides.

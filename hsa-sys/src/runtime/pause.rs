@@ -102,6 +102,16 @@ impl Pause {
         }
     }
 
+    /// Takes note of the queues that there are by now, right before one is made that [`adopt`](Self::adopt) shall find: the runtime makes
+    /// queues of its own whenever it needs one.
+    pub fn note(&self) {
+        if let Way::Driver { known, .. } = &self.way
+            && let Ok(now) = driver_queues()
+        {
+            *known.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = now;
+        }
+    }
+
     /// Finds out the driver's number of a queue: called right after the queue was made, before another is.
     pub fn adopt(&self, queue: &Queue) -> Result<DriverQueue, PauseError> {
         let ring = queue.ring();
@@ -131,6 +141,11 @@ impl Pause {
 
     /// Puts it back.
     pub fn resume(&self, queue: &DriverQueue) -> Result<(), PauseError> {
+        self.update(queue, 100)
+    }
+
+    /// Asks the driver for what is so already, of a queue that is not suspended: an error says that the device is gone.
+    pub fn ping(&self, queue: &DriverQueue) -> Result<(), PauseError> {
         self.update(queue, 100)
     }
 
