@@ -11,6 +11,7 @@ pub mod bench;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod conformance;
 pub mod daemon;
 pub mod demo;
 pub mod device;

@@ -7,6 +7,7 @@
 
 mod canary;
 mod contract;
+mod doctor;
 mod faults;
 mod launches;
 mod oracles;

@@ -60,6 +60,9 @@ impl fmt::Display for End {
             EndReason::TenantRemoved => ("an administrator removed the tenant", "ask them"),
             EndReason::DeviceLost => ("the device is gone", "connect again when it is back"),
             EndReason::Shutdown => ("the broker shut down", "connect again when it runs"),
+            EndReason::Faulted => {
+                ("a fault of its program stopped all its queues", "connect again, with the program mended")
+            }
             EndReason::StartFailed => ("its worker did not start", "look at the broker's log"),
         };
         write!(f, "the session is over: {what}")?;

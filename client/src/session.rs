@@ -106,6 +106,11 @@ impl Client {
         self.0.welcome.session
     }
 
+    /// Returns which of the device's lives this session began in: the number grows when sessions lose the device.
+    pub fn generation(&self) -> proto::DeviceGeneration {
+        self.0.welcome.generation
+    }
+
     /// Returns the tenant this session belongs to.
     pub fn tenant(&self) -> &str {
         self.0.welcome.tenant.as_str()

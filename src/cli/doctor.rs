@@ -1,38 +1,42 @@
 //! `wavegate doctor`: what this machine has, what is in the way, and with `--run` whether a device does what Wavegate needs.
 //!
-//! Promise: it works on any machine and changes nothing. Without `--run` it only reads what the kernel shows. With it, every embedded program
-//! runs on the device and is judged by its oracle, and suspending is tried; the report says what was run on what, so that it
-//! can be sent on as it is.
+//! Promise: it works on any machine. Without `--run` it only reads what the kernel shows. With it, the device is asked everything that
+//! [`crate::conformance`] asks, each case in a process of its own that is killed if it does not end, and what switching costs is measured. The report
+//! says what was run on what, so that it can be sent on as it is.
 
+use crate::conformance::{self, Measured, Seen};
+use crate::device::DeviceFacts;
 use crate::device::kfd::{Access, Gpu, Machine, Problem};
-use crate::device::rocr::RocrDevice;
-use crate::device::soft::{ComputeUnits, SoftDevice};
 use crate::device::spec::DeviceSpec;
-use crate::device::{Device, DeviceFacts, Preemption, RunEnd};
-use crate::local::{Argument, LocalSession};
-use anyhow::{Context as _, Result, bail};
-use kernels::{Arg, Case, Ending, Kernel, Target};
-use serde::Serialize;
-use std::path::Path;
-use std::process::ExitCode;
+use anyhow::{Context as _, Result, bail, ensure};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
-/// How long a program may take on a device.
-const LIMIT: Duration = Duration::from_secs(60);
-/// How long waves run between two suspends.
-const RUN_FOR: Duration = Duration::from_micros(500);
+/// How long one process may take: longer than a case gives its device.
+const LIMIT: Duration = Duration::from_secs(90);
+/// How often an unfinished process is looked at.
+const LOOK: Duration = Duration::from_millis(2);
 
 #[derive(clap::Args)]
 pub(super) struct DoctorArgs {
     /// The device that --run tries: auto, rocr:INDEX or soft[:...].
     #[arg(long, default_value = "auto", value_name = "DEVICE")]
     device: DeviceSpec,
-    /// Run every embedded program on the device, judge the results, and try to suspend one.
+    /// Ask the device everything a device must do, judge the answers, and measure what switching costs.
     #[arg(long)]
     run: bool,
-    /// Print JSON: the report to send.
+    /// Print JSON.
     #[arg(long)]
     json: bool,
+    /// Write the report to send, as JSON, to this file.
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
+    /// Do one part of --run in this process: facts, costs, or the name of a case.
+    #[arg(long, hide = true)]
+    part: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -48,44 +52,74 @@ struct Report {
 /// What `--run` found.
 #[derive(Serialize)]
 struct Checks {
-    device: DeviceFacts,
-    /// What its claims rest on: `soft`, or `hardware` and `rocr-soft` alike for AMD's runtime, which cannot tell.
-    backend: &'static str,
-    programs: Vec<Program>,
-    suspend: Suspend,
+    /// The device as it was named.
+    name: String,
+    /// What its claims rest on: `soft`, `rocr-soft` for AMD's runtime on the test fixture, `hardware`.
+    rests_on: &'static str,
+    device: Result<DeviceTold, String>,
+    cases: Vec<Checked>,
+    costs: Result<Vec<Cost>, String>,
 }
 
-#[derive(Serialize)]
-struct Program {
-    name: &'static str,
-    verdict: String,
-    passed: bool,
-    dispatch_us: Option<f64>,
+/// The facts, on their way through a pipe.
+type DeviceTold = serde_json::Value;
+/// A distribution, on its way through a pipe.
+type Cost = serde_json::Value;
+
+/// What came of a case.
+#[derive(Serialize, Deserialize)]
+struct Checked {
+    name: String,
+    verdict: Verdict,
+    seen: String,
+    #[serde(default)]
+    ms: u64,
 }
 
-#[derive(Serialize)]
-struct Suspend {
-    capability: Preemption,
-    verdict: String,
-    passed: bool,
-    times: u32,
-    suspend_us: Option<f64>,
-    resume_us: Option<f64>,
+#[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Verdict {
+    Right,
+    NotOffered,
+    Wrong,
+}
+
+impl Verdict {
+    fn word(self) -> &'static str {
+        match self {
+            Verdict::Right => "right",
+            Verdict::NotOffered => "not offered",
+            Verdict::Wrong => "WRONG",
+        }
+    }
+}
+
+impl Checks {
+    fn passed(&self) -> bool {
+        self.device.is_ok() && self.costs.is_ok() && self.cases.iter().all(|case| case.verdict != Verdict::Wrong)
+    }
 }
 
 pub(super) fn run(args: &DoctorArgs) -> Result<ExitCode> {
+    if let Some(part) = &args.part {
+        return do_part(&args.device, part);
+    }
     let machine = Machine::look(Path::new("/"));
     let (chosen, why) = DeviceSpec::Auto.resolved();
     let auto = format!("{chosen} ({})", why.unwrap_or_default());
-    let checks = if args.run { Some(checks(&args.device.clone().resolved().0)?) } else { None };
+    let checks = if args.run { Some(checks(&args.device.clone().resolved().0, args.json)?) } else { None };
     let version = env!("CARGO_PKG_VERSION");
     let report = Report { version, problems: machine.problems(), machine, auto, checks };
-    let passed = report.checks.as_ref().is_none_or(|c| c.suspend.passed && c.programs.iter().all(|p| p.passed));
+    let json = || serde_json::to_string_pretty(&report);
+    if let Some(path) = &args.report {
+        std::fs::write(path, json()? + "\n").with_context(|| format!("cannot write {}", path.display()))?;
+    }
     if args.json {
-        println!("{}", serde_json::to_string_pretty(&report)?);
+        println!("{}", json()?);
     } else {
         print(&report);
     }
+    let passed = report.checks.as_ref().is_none_or(Checks::passed);
     Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
@@ -115,16 +149,33 @@ fn print(report: &Report) {
         println!("wavegate doctor --run tries the device and prints a report to send");
         return;
     };
-    println!(
-        "\ndevice   {} ({}, {} compute units)",
-        checks.device.name, checks.device.target, checks.device.compute_units
-    );
-    for program in &checks.programs {
-        let time = program.dispatch_us.map_or_else(String::new, |us| format!("{us:>12.1} us"));
-        println!("{:<24}{:<10}{time}", program.name, program.verdict);
+    println!("\ndevice   {}, which rests on: {}", checks.name, checks.rests_on);
+    if let Err(error) = &checks.device {
+        println!("         {error}");
+        return;
     }
-    let passed = checks.programs.iter().filter(|p| p.passed).count();
-    println!("{passed} of {} programs as they should be; suspend: {}", checks.programs.len(), checks.suspend.verdict);
+    for case in &checks.cases {
+        println!("{:<11} {:>6} ms  {:<46} {}", case.verdict.word(), case.ms, case.name.replace('_', " "), case.seen);
+    }
+    match &checks.costs {
+        Ok(costs) => costs.iter().for_each(print_cost),
+        Err(error) => println!("what switching costs could not be measured: {error}"),
+    }
+    let count = |verdict| checks.cases.iter().filter(|case| case.verdict == verdict).count();
+    println!(
+        "\n{} of {} right, {} not offered, {} wrong",
+        count(Verdict::Right),
+        checks.cases.len(),
+        count(Verdict::NotOffered),
+        count(Verdict::Wrong)
+    );
+    println!("what next: with --report FILE this is written as a report to send with an issue");
+}
+
+fn print_cost(cost: &Cost) {
+    let us = |name: &str| cost[name].as_f64().unwrap_or(0.0);
+    let what = cost["what"].as_str().unwrap_or("?");
+    println!("{what:<40} p50 {:>9.1} us  p99 {:>9.1} us  max {:>9.1} us", us("p50_us"), us("p99_us"), us("max_us"));
 }
 
 fn access(access: &Access) -> String {
@@ -157,140 +208,87 @@ fn print_gpu(gpu: &Gpu) {
     println!("         registers and LDS between tenants: {scrub}");
 }
 
-fn open(spec: &DeviceSpec) -> Result<Box<dyn Device>> {
-    Ok(match spec {
-        DeviceSpec::Soft(config) => Box::new(SoftDevice::new(config, ComputeUnits::private(config.cus)?)?),
-        DeviceSpec::Rocr(config) => Box::new(RocrDevice::open(config)?),
+/// Does one part in this process and prints it as JSON.
+fn do_part(spec: &DeviceSpec, part: &str) -> Result<ExitCode> {
+    let told = match part {
+        "facts" => serde_json::to_string::<DeviceFacts>(conformance::open(spec)?.facts())?,
+        "costs" => serde_json::to_string::<Vec<Measured>>(&conformance::measure(conformance::open(spec)?)?)?,
+        name => {
+            let case = conformance::find(name).with_context(|| format!("there is no part {name:?} of this"))?;
+            let (verdict, seen) = match conformance::open(spec).and_then(|device| case.run(device)) {
+                Ok(Seen::Right(seen)) => (Verdict::Right, seen),
+                Ok(Seen::NotOffered(what)) => (Verdict::NotOffered, what),
+                Err(error) => (Verdict::Wrong, format!("{error:#}")),
+            };
+            serde_json::to_string(&Checked { name: name.to_owned(), verdict, seen, ms: 0 })?
+        }
+    };
+    println!("{told}");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Asks a device everything.
+fn checks(spec: &DeviceSpec, quiet: bool) -> Result<Checks> {
+    let rests_on = match spec {
+        DeviceSpec::Soft(_) => "soft",
+        DeviceSpec::Rocr(config) if config.thunk.is_some() => "rocr-soft",
+        DeviceSpec::Rocr(_) => "hardware",
         DeviceSpec::Auto => bail!("auto stands for no device here"),
-    })
-}
-
-fn checks(spec: &DeviceSpec) -> Result<Checks> {
-    let backend = if matches!(spec, DeviceSpec::Soft(_)) { "soft" } else { "rocr" };
-    // One session for all: AMD's runtime is one a process.
-    let mut session = LocalSession::new(open(spec).with_context(|| format!("device {spec}"))?)?;
-    let device = session.device().facts().clone();
-    let target: Target = device.target.parse().with_context(|| {
-        format!(
-            "there are no embedded programs for {}, only for {}",
-            device.target,
-            Target::ALL.map(|t| t.to_string()).join(", ")
-        )
-    })?;
-    let mut programs = Vec::new();
-    for kernel in kernels::all() {
-        let case = kernel.small_case(1);
-        // What ends in a fault ends the device too where that is AMD's, and what never ends needs a suspend: not asked for here.
-        // `canary` judges what others left on the compute units, which is nobody's promise before a scrub.
-        if case.ending != Ending::Completes || kernel.wants_clean_units() {
-            continue;
+    };
+    let program = std::env::current_exe().context("cannot find this program")?;
+    let device = in_process(&program, spec, "facts").map_err(|error| format!("{error:#}"));
+    let (mut cases, mut costs) = (Vec::new(), Ok(Vec::new()));
+    if device.is_ok() {
+        for case in conformance::all() {
+            if !quiet {
+                eprintln!("trying: {}", case.name.replace('_', " "));
+            }
+            let begun = Instant::now();
+            let checked = in_process(&program, spec, case.name);
+            let mut checked: Checked = checked.unwrap_or_else(|error| Checked {
+                name: case.name.to_owned(),
+                verdict: Verdict::Wrong,
+                seen: format!("{error:#}"),
+                ms: 0,
+            });
+            checked.ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+            cases.push(checked);
         }
-        let done = one(&mut session, kernel, &case, target);
-        let (verdict, passed, dispatch_us) = match done {
-            Ok(us) => ("verified".to_owned(), true, Some(us)),
-            Err(error) => (format!("{error:#}"), false, None),
-        };
-        programs.push(Program { name: kernel.name, verdict, passed, dispatch_us });
+        costs = in_process(&program, spec, "costs").map_err(|error| format!("{error:#}"));
     }
-    let suspend = suspend(&mut session, target, device.preemption);
-    Ok(Checks { device, backend, programs, suspend })
+    Ok(Checks { name: spec.to_string(), rests_on, device, cases, costs })
 }
 
-/// Runs a case and judges it; returns microseconds of device time.
-fn one(session: &mut LocalSession, kernel: &Kernel, case: &Case, target: Target) -> Result<f64> {
-    let program = session.load(kernel.code_object(target))?;
-    let addresses = place(session, case)?;
-    let arguments = arguments(case, &addresses);
-    let ticket = session.submit(&program, kernel.name, case.grid, case.workgroup, case.dynamic_lds, &arguments)?;
-    let (times, _) = session.finish(ticket, LIMIT)?;
-    judge(session, case, &addresses)?;
-    let hz = session.device().facts().timestamp_hz.max(1) as f64;
-    Ok((times.end_ns - times.start_ns) as f64 * 1e6 / hz)
-}
-
-fn place(session: &LocalSession, case: &Case) -> Result<Vec<u64>> {
-    case.buffers.iter().map(|buffer| Ok(session.upload(&buffer.bytes)?)).collect()
-}
-
-/// Compares what is in memory with the oracle, and gives the memory back.
-fn judge(session: &LocalSession, case: &Case, addresses: &[u64]) -> Result<()> {
-    let read = |(buffer, &at): (&kernels::Buffer, &u64)| session.download(at, buffer.bytes.len());
-    let after: Vec<Vec<u8>> = case.buffers.iter().zip(addresses).map(read).collect::<Result<_, _>>()?;
-    for &at in addresses {
-        session.memory().free(at)?;
-    }
-    Ok(case.check(&after)?)
-}
-
-fn arguments(case: &Case, addresses: &[u64]) -> Vec<Argument> {
-    let one = |arg: &Arg| match *arg {
-        Arg::Buffer { index, offset } => Argument::Pointer(addresses.get(index).copied().unwrap_or(0) + offset),
-        Arg::U32(value) => Argument::Bytes(value.to_le_bytes().to_vec()),
-        Arg::U64(value) => Argument::Bytes(value.to_le_bytes().to_vec()),
-        Arg::F32(value) => Argument::Bytes(value.to_le_bytes().to_vec()),
-    };
-    case.args.iter().map(one).collect()
-}
-
-/// Suspends a running program again and again, and judges what comes of it.
-fn suspend(session: &mut LocalSession, target: Target, capability: Preemption) -> Suspend {
-    let mut found = Suspend {
-        capability,
-        verdict: "this device only drains".to_owned(),
-        passed: true,
-        times: 0,
-        suspend_us: None,
-        resume_us: None,
-    };
-    if capability < Preemption::Suspend {
-        return found;
-    }
-    match suspend_nbody(session, target, &mut found) {
-        Ok(()) => found.verdict = format!("{} times, result verified", found.times),
-        Err(error) => (found.passed, found.verdict) = (false, format!("{error:#}")),
-    }
-    found
-}
-
-fn suspend_nbody(session: &mut LocalSession, target: Target, found: &mut Suspend) -> Result<()> {
-    let kernel = kernels::find("nbody").context("n-body is not embedded")?;
-    let case = kernel.default_case(1);
-    let program = session.load(kernel.code_object(target))?;
-    let addresses = place(session, &case)?;
-    let arguments = arguments(&case, &addresses);
-    let ticket = session.submit(&program, kernel.name, case.grid, case.workgroup, case.dynamic_lds, &arguments)?;
+/// Does a part in a process of its own, and kills it if it does not end.
+fn in_process<T: DeserializeOwned>(program: &Path, spec: &DeviceSpec, part: &str) -> Result<T> {
+    let mut child = Command::new(program)
+        .args(["doctor", "--part", part, "--device"])
+        .arg(spec.to_string())
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .context("cannot start a process of our own")?;
     let begun = Instant::now();
-    let (mut suspending, mut resuming) = (Duration::ZERO, Duration::ZERO);
-    while session.run_for(RUN_FOR)?.0 == RunEnd::Stopped {
-        let stopping = Instant::now();
-        session.device().suspend();
-        let stopped = Instant::now();
-        session.device().resume();
-        suspending += stopped - stopping;
-        resuming += stopped.elapsed();
-        found.times += 1;
+    // What it prints fits a pipe many times over, so it never waits for us.
+    let status = loop {
+        if let Some(status) = child.try_wait().context("cannot wait for a process of our own")? {
+            break status;
+        }
         if begun.elapsed() > LIMIT {
-            bail!("it does not end when it is suspended {} times", found.times);
+            child.kill().context("it cannot be killed")?;
+            child.wait().context("cannot wait for a process of our own")?;
+            bail!("it did not end within {} s and was killed", LIMIT.as_secs());
         }
-    }
-    if !session.is_done(ticket)? {
-        bail!("the program did not complete");
-    }
-    let mean = |total: Duration| (found.times > 0).then(|| total.as_secs_f64() * 1e6 / f64::from(found.times));
-    (found.suspend_us, found.resume_us) = (mean(suspending), mean(resuming));
-    judge(session, &case, &addresses)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_software_gpu_passes_what_hardware_is_asked() {
-        let checks = checks(&"soft:cus=2,vram=256MiB".parse().unwrap()).unwrap();
-        for program in &checks.programs {
-            assert!(program.passed, "{}: {}", program.name, program.verdict);
-        }
-        assert!(checks.programs.len() > 10 && checks.suspend.passed, "{}", checks.suspend.verdict);
-    }
+        std::thread::sleep(LOOK);
+    };
+    let text = |stream: Option<&mut dyn std::io::Read>| {
+        let mut text = String::new();
+        let _ = stream.map(|stream| stream.read_to_string(&mut text));
+        text
+    };
+    let said = text(child.stdout.as_mut().map(|s| s as &mut dyn std::io::Read));
+    let complained = text(child.stderr.as_mut().map(|s| s as &mut dyn std::io::Read));
+    ensure!(status.success(), "it ended with {status}: {}", complained.trim());
+    serde_json::from_str(said.trim()).with_context(|| format!("it said {said:?}"))
 }

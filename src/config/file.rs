@@ -13,7 +13,7 @@ use serde::{Deserialize, Deserializer, de};
 use toml::Spanned;
 
 use super::values::{Claim, Division, Name, Pace, Percent, Span};
-use super::{DeviceSettings, Live, Settings, SocketSettings, TenantSettings};
+use super::{DeviceSettings, Live, Settings, SocketSettings, TenantSettings, WATCHDOG_MAX};
 use crate::device::spec::DeviceSpec;
 
 /// Why a configuration file cannot be used.
@@ -52,6 +52,17 @@ pub enum FileError {
     Long {
         /// The device.
         device: String,
+    },
+    /// Patience beyond the driver's.
+    #[error(
+        "{device} with a preempt_timeout of {asked_ms} ms: the driver resets a card that does not stop for 9 s, which ends everybody's work; \
+         use {} ms at most", WATCHDOG_MAX.0 / 1_000_000
+    )]
+    Patience {
+        /// The device.
+        device: String,
+        /// What was asked for.
+        asked_ms: u64,
     },
     /// It says something that cannot be.
     #[error("{}:{line}: {what}", .path.display())]

@@ -40,6 +40,10 @@ use values::SliceRule;
 /// here on belong neither to people nor to systemd's dynamic users, for more sessions than the default.
 const WORKER_UID_FIRST: u32 = 60_578;
 
+/// Longest `preempt_timeout` with a card. The driver's own patience (`queue_preemption_timeout_ms`) is 9 s, then it resets the card for
+/// everybody; a worker that does not stop must be gone long before.
+const WATCHDOG_MAX: Nanos = Nanos::from_millis(4_000);
+
 /// What the command line of `wavegate serve` sets on top of everything else.
 #[derive(Clone, Debug, Default)]
 pub struct ServeOptions {
@@ -188,6 +192,9 @@ impl Settings {
             let name = device.spec.to_string();
             if name.len() > DEVICE_NAME_MAX {
                 return Err(FileError::Long { device: name });
+            }
+            if self.preempt_timeout > WATCHDOG_MAX {
+                return Err(FileError::Patience { device: name, asked_ms: self.preempt_timeout.0 / 1_000_000 });
             }
             if !self.partitions.is_empty() {
                 return Err(FileError::Undivided { device: name });

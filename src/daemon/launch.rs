@@ -23,7 +23,7 @@ use sys::process::{RunAs, Spawn, SpawnError};
 use sys::socket::{Channel, SendError};
 
 use super::gate::Gate;
-use super::session::Worker;
+use super::session::{Life, Worker};
 use crate::device::spec::DeviceSpec;
 
 /// Most descriptors a worker can have open. It keeps about ten and closes what it has mapped or handed on.
@@ -74,6 +74,8 @@ pub(super) struct Launcher {
     uid_first: Option<u32>,
     slots: BTreeSet<u32>,
     descriptors: u64,
+    /// Lives of each device, counted from 1: a session that loses its device is of one, those that begin afterwards of the next.
+    generations: Vec<u32>,
 }
 
 impl Launcher {
@@ -95,6 +97,7 @@ impl Launcher {
         };
         let partitions = devices.iter().zip(&config.devices).map(divided).collect::<Result<Vec<_>, _>>()?;
         Ok(Self {
+            generations: vec![1; devices.len()],
             devices,
             partitions,
             program,
@@ -130,10 +133,11 @@ impl Launcher {
             .and_then(|device| device.get(place.partition as usize))
             .ok_or(LaunchError::NoSuchPlace(place))?;
         let partition = PartitionId(place.partition);
+        let generation = self.generations.get(place.device as usize).copied().unwrap_or(1);
         let start = Start {
             session,
             tenant,
-            generation: DeviceGeneration(1),
+            generation: DeviceGeneration(generation),
             device: Text::truncated(&device.to_string()),
             limits,
             partition,
@@ -165,7 +169,14 @@ impl Launcher {
         }
         let child = spawn.spawn()?;
         self.slots.extend(slot);
-        Ok(Worker::new(child, ours, gate, bell, slot))
+        Ok(Worker::new(child, ours, gate, bell, Life { device: place.device, generation }, slot))
+    }
+
+    /// Takes note that a session of this life of a device has lost it. Several say so of the same loss.
+    pub(super) fn device_lost(&mut self, Life { device, generation }: Life) {
+        if let Some(now) = self.generations.get_mut(device as usize) {
+            *now = (*now).max(generation.saturating_add(1));
+        }
     }
 
     /// Takes note that a worker is reaped, so that another may have its user.

@@ -53,6 +53,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use broker::{AdminCommand, AdminError, AdminReply, AdminToken, Broker, ConfigError, ConnectionId, Input};
+use proto::message::{EndReason, WorkerReport};
 use proto::{Instant, LeaseGeneration, Nanos, SessionId};
 use sys::CallFailed;
 use sys::clock::Deadline;
@@ -524,6 +525,11 @@ impl Daemon {
         let Some(worker) = self.sessions.get_mut(&session).and_then(|s| s.worker.as_mut()) else { return Ok(false) };
         match worker.hear() {
             Heard::Said(request, report) => {
+                if matches!(&report, Ok(WorkerReport::Leaving(last)) if last.reason == EndReason::DeviceLost) {
+                    let life = worker.life;
+                    tracing::error!(%session, device = life.device, generation = life.generation, "a session lost its device");
+                    self.launcher.device_lost(life);
+                }
                 self.feed(Input::WorkerSaid { session, request, report });
                 Ok(true)
             }

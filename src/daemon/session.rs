@@ -64,8 +64,19 @@ pub(super) struct Worker {
     pub(super) full: bool,
     pub(super) gate: Gate,
     pub(super) bell: EventFd,
+    /// The device it opened.
+    pub(super) life: Life,
     /// Which of the workers' users it is.
     pub(super) slot: Option<u32>,
+}
+
+/// One life of a device: from its start or a loss to the next loss.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Life {
+    /// Which device.
+    pub(super) device: u32,
+    /// Which of its lives.
+    pub(super) generation: u32,
 }
 
 /// Why nothing more can be said to a worker.
@@ -92,8 +103,15 @@ pub(super) enum Heard {
 }
 
 impl Worker {
-    pub(super) fn new(child: Child, channel: Channel, gate: Gate, bell: EventFd, slot: Option<u32>) -> Self {
-        Self { child, channel: Some(channel), outbox: VecDeque::new(), full: false, gate, bell, slot }
+    pub(super) fn new(
+        child: Child,
+        channel: Channel,
+        gate: Gate,
+        bell: EventFd,
+        life: Life,
+        slot: Option<u32>,
+    ) -> Self {
+        Self { child, channel: Some(channel), outbox: VecDeque::new(), full: false, gate, bell, life, slot }
     }
 
     pub(super) fn pid(&self) -> u32 {

@@ -54,6 +54,7 @@ pub(super) fn ending(reason: EndReason, signal: u32) -> String {
         EndReason::TenantRemoved => "an administrator removed this tenant",
         EndReason::DeviceLost => "the device was reset or is gone; connect again",
         EndReason::Shutdown => "the broker went down; connect again when it is back",
+        EndReason::Faulted => "a fault of this program stopped all its queues on the device; connect again",
         EndReason::StartFailed => "the session could not be started in time; the broker's log says why",
     };
     text.to_owned()

@@ -215,6 +215,24 @@ pub enum FaultClass {
     Resources,
 }
 
+/// That a device runs nothing any more for this session, which had better end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lost {
+    /// Who is to blame.
+    pub cause: LossCause,
+    /// The whole story in words.
+    pub text: String,
+}
+
+/// Causes of [`Lost`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LossCause {
+    /// A fault of the session's own program took all its queues with it. None of its waves runs; others are not concerned.
+    Fault,
+    /// The device was reset, or does not do what it is told. Waves of the session may still run.
+    Device,
+}
+
 /// Why [`Device::run`] returned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RunEnd {
@@ -435,6 +453,11 @@ pub trait Device: Send {
     /// Removes a queue; what it had in flight is abandoned. Returns whether there was one.
     fn destroy_queue(&mut self, queue: QueueHandle) -> bool;
 
+    /// Whether the device is lost to this session, at any time and cheaply.
+    fn lost(&self) -> Option<Lost> {
+        None
+    }
+
     /// Restricts the session to the compute units whose bit is set, for work-groups that start from now on.
     fn set_cu_mask(&mut self, mask: &CuMask) -> Result<(), DeviceError>;
 
@@ -444,7 +467,8 @@ pub trait Device: Send {
     /// Runs until nothing is left or `lease` says stop. Needs the lease, and [`resume`](Self::resume) first after a suspend.
     fn run(&mut self, lease: &dyn Lease) -> RunReport;
 
-    /// Takes running work off the compute units and keeps its state. Returns what was copied.
+    /// Takes running work off the compute units and keeps its state. Returns what was copied. If the device did not do so, it is
+    /// [`lost`](Self::lost), and the lease must not be given back while this process lives.
     ///
     /// Devices below [`Preemption::Suspend`] are empty by the time `run` returns and have nothing to do here.
     fn suspend(&mut self) -> ContextBytes;

@@ -113,7 +113,7 @@ pub(super) fn auto(root: &Path) -> (DeviceSpec, Option<String>) {
     let machine = super::kfd::Machine::look(root);
     match machine.usable() {
         Ok(gpu) => {
-            let config = RocrConfig { index: 0, vram_bytes: None, runtime: None, thunk: None };
+            let config = RocrConfig { index: 0, vram_bytes: None, suspend: true, runtime: None, thunk: None };
             (DeviceSpec::Rocr(config), Some(format!("hardware: {}", gpu.describe())))
         }
         Err(why) => (DeviceSpec::default(), Some(format!("the software GPU, because {why}"))),

@@ -175,7 +175,7 @@ impl Worker {
         let listener = Arc::clone(&shared);
         spawn("broker", move || listen(&listener))?;
         let (done, stopped) = channel_of_the_end();
-        let runner = Runner::new(device, Arc::clone(&shared), bell, start.scrub != 0);
+        let runner = Runner::new(device, Arc::clone(&shared), bell, start.generation, start.scrub != 0);
         spawn("device", move || {
             if let Some(Err(error)) = processors.map(Processors::stay) {
                 // It was possible a moment ago. Elsewhere it is as right, at another speed.

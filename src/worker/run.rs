@@ -10,19 +10,20 @@
 //! - the device's compute units are touched only between a grant and giving the lease back;
 //! - a drained holder parks, and runs again by one compare-and-swap; nobody else is asked or woken;
 //! - every lease has a report: what happened when, stored before the word says that the lease is over;
+//! - a device that is lost ends the session, and the lease is given back only if none of its waves can still run;
 //! - commands are done between two runs, with or without the lease.
 
 use super::lease::{Begin, Face, Flight, Hooks, Scratch, Why, runaway};
 use super::shared::{Command, Shared};
 use crate::clock::now_ns;
-use crate::device::{ContextBytes, Device, QueueHandle, RunEnd};
+use crate::device::{ContextBytes, Device, LossCause, QueueHandle, RunEnd};
 use proto::gate::{GateLayout, LeaseState, Level, SavedDispatch, Scrub, StopReason};
 use proto::message::EndReason;
 use proto::queue::QueueLayout;
 use proto::range::RingSlots;
 use proto::text::Text;
 use proto::wake::{RECHECK, SPIN, SPIN_IN_A_ROW, WORTH_LOOKING};
-use proto::{LeaseGeneration, QueueId};
+use proto::{DeviceGeneration, LeaseGeneration, QueueId};
 use std::sync::{Arc, Mutex, PoisonError};
 use sys::clock::Deadline;
 use sys::event::EventFd;
@@ -34,6 +35,8 @@ pub(super) struct Runner {
     shared: Arc<Shared>,
     /// Wakes the broker.
     bell: EventFd,
+    /// Which of the device's lives this session began in.
+    generation: DeviceGeneration,
     /// Whether what other tenants left on the compute units is wiped.
     scrub: bool,
     queues: Vec<Face>,
@@ -54,11 +57,18 @@ pub(super) struct Runner {
 }
 
 impl Runner {
-    pub(super) fn new(device: Box<dyn Device>, shared: Arc<Shared>, bell: EventFd, scrub: bool) -> Runner {
+    pub(super) fn new(
+        device: Box<dyn Device>,
+        shared: Arc<Shared>,
+        bell: EventFd,
+        generation: DeviceGeneration,
+        scrub: bool,
+    ) -> Runner {
         Runner {
             device,
             shared,
             bell,
+            generation,
             scrub,
             queues: Vec::new(),
             flight: Mutex::default(),
@@ -77,6 +87,9 @@ impl Runner {
     /// Runs until the session ends; by then the lease has been given back.
     pub(super) fn run(mut self) {
         while !self.shared.is_ending() {
+            if self.look_for_loss() {
+                break;
+            }
             if self.shared.run_thread_is_called() {
                 self.shared.take_call();
                 self.do_commands();
@@ -98,10 +111,23 @@ impl Runner {
         self.shared.close_commands();
     }
 
+    /// Ends the session if its device is lost. Returns whether it is.
+    fn look_for_loss(&self) -> bool {
+        let Some(lost) = self.device.lost() else { return false };
+        match lost.cause {
+            LossCause::Fault => self.shared.end(EndReason::Faulted, lost.text),
+            LossCause::Device => {
+                let text = format!("generation {} of the device is lost: {}", self.generation.0, lost.text);
+                self.shared.end(EndReason::DeviceLost, text);
+            }
+        }
+        true
+    }
+
     /// Sleeps until `ready`, or the thread is called.
     fn wait(&self, ready: impl Fn(&Self) -> bool) {
         let words = [self.shared.gate.wake(), self.shared.doorbell()];
-        let done = || (self.shared.run_thread_is_called() || ready(self)).then_some(());
+        let done = || (self.shared.run_thread_is_called() || ready(self) || self.device.lost().is_some()).then_some(());
         // Who was given work soon after the last is about to be given more; who waits for its turn waits long.
         let soon = self.habit.is_answered_soon() && self.shared.gate.state() != Some(LeaseState::Runnable);
         let spin_ns = if soon { SPIN_IN_A_ROW.0 } else { SPIN.0 };
@@ -158,7 +184,8 @@ impl Runner {
         if self.scrub && gate.scrub() != Scrub::NONE {
             let begun = now_ns();
             if let Err(error) = self.device.scrub() {
-                self.shared.end(EndReason::DeviceLost, error.to_string());
+                let text = format!("generation {} of the device is lost: {error}", self.generation.0);
+                self.shared.end(EndReason::DeviceLost, text);
                 return false;
             }
             gate.put(GateLayout::SCRUB_TIME, now_ns().saturating_sub(begun));
@@ -258,6 +285,11 @@ impl Runner {
             context = self.device.suspend().copied();
             self.suspended = true;
             self.report_saved();
+        }
+        if self.device.lost().is_some_and(|lost| lost.cause == LossCause::Device) {
+            // Waves of ours may still run: who has the device next has it when this process is gone. The broker sees to that.
+            self.look_for_loss();
+            return;
         }
         let now = now_ns();
         let gate = &self.shared.gate;

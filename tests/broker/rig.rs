@@ -38,6 +38,11 @@ pub(crate) struct Broker {
 impl Broker {
     /// Starts a broker for the tenants of this configuration. `UID` in it becomes our own user.
     pub(crate) fn start(config: &str) -> Broker {
+        Broker::start_on("soft:cus=2,vram=1GiB", config)
+    }
+
+    /// The same on any device.
+    pub(crate) fn start_on(device: &str, config: &str) -> Broker {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let n = COUNT.fetch_add(1, Ordering::Relaxed);
         let directory = std::env::temp_dir().join(format!("wg-broker-{}-{n}", std::process::id()));
@@ -46,7 +51,7 @@ impl Broker {
         std::fs::write(directory.join("wavegate.toml"), config.replace("UID", &uid)).unwrap();
         let log = std::fs::File::create(directory.join("log")).unwrap();
         let process = wavegate()
-            .args(["serve", "--device", "soft:cus=2,vram=1GiB", "--config"])
+            .args(["serve", "--device", device, "--config"])
             .arg(directory.join("wavegate.toml"))
             .arg("--socket")
             .arg(directory.join("tenant.sock"))

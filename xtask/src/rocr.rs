@@ -19,7 +19,7 @@ const DEVICE: &str = "WAVEGATE_ROCR_DEVICE";
 pub(crate) fn check() -> Result<()> {
     let device = match std::env::var(DEVICE) {
         Ok(device) => device,
-        Err(_) => format!("rocr:0,vram=512MiB,thunk={}", thunk()?.display()),
+        Err(_) => format!("rocr:0,vram=256MiB,thunk={}", thunk()?.display()),
     };
     println!("{DEVICE}={device}");
     for (package, test) in SUITES {

@@ -95,6 +95,8 @@ wire_enum! {
         Shutdown = 12 "shutdown",
         /// The worker could not be started, open the device or get ready in time.
         StartFailed = 13 "start-failed",
+        /// A fault of the tenant's program took the session's queues on the device with it.
+        Faulted = 14 "faulted",
     }
 }
 

@@ -1,4 +1,4 @@
-//! `rocr:INDEX[,vram=SIZE][,runtime=PATH][,thunk=PATH]`.
+//! `rocr:INDEX[,vram=SIZE][,suspend=off][,runtime=PATH][,thunk=PATH]`.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -13,6 +13,8 @@ pub struct RocrConfig {
     pub index: u32,
     /// Bytes of device memory to share out; what the kernel driver shows if not given.
     pub vram_bytes: Option<u64>,
+    /// Whether running waves may be suspended, where the driver can; else work in flight finishes first.
+    pub suspend: bool,
     /// AMD's runtime library; looked for where packages put it if not given.
     pub runtime: Option<PathBuf>,
     /// A thunk library to load first, in place of the system's: for the test fixture.
@@ -29,8 +31,11 @@ pub enum RocrConfigError {
     #[error("rocr:{0} is no GPU: use its number, such as rocr:0")]
     Index(String),
     /// An option that there is not.
-    #[error("rocr has no option {0:?}: use vram, runtime, thunk")]
+    #[error("rocr has no option {0:?}: use vram, suspend, runtime, thunk")]
     Option(String),
+    /// Neither on nor off.
+    #[error("suspend={0}: use on or off")]
+    Suspend(String),
     /// No size.
     #[error("vram={0}: use 1MiB to 1TiB, such as 16GiB")]
     Vram(String),
@@ -55,7 +60,7 @@ impl FromStr for RocrConfig {
         let mut options = rest.split(',');
         let index = options.next().unwrap_or("");
         let index = index.parse().map_err(|_| RocrConfigError::Index(index.to_owned()))?;
-        let mut config = RocrConfig { index, vram_bytes: None, runtime: None, thunk: None };
+        let mut config = RocrConfig { index, vram_bytes: None, suspend: true, runtime: None, thunk: None };
         for option in options {
             let (key, value) = option.split_once('=').unwrap_or((option, ""));
             let path = |option| {
@@ -68,6 +73,11 @@ impl FromStr for RocrConfig {
                     let bytes = parse_bytes(value).filter(|n| (1 << 20..=1 << 40).contains(n));
                     config.vram_bytes = Some(bytes.ok_or_else(|| RocrConfigError::Vram(value.to_owned()))?);
                 }
+                "suspend" => match value {
+                    "on" => config.suspend = true,
+                    "off" => config.suspend = false,
+                    _ => return Err(RocrConfigError::Suspend(value.to_owned())),
+                },
                 "runtime" => config.runtime = path("runtime")?,
                 "thunk" => config.thunk = path("thunk")?,
                 _ => return Err(RocrConfigError::Option(key.to_owned())),
@@ -82,6 +92,9 @@ impl fmt::Display for RocrConfig {
         write!(f, "rocr:{}", self.index)?;
         if let Some(bytes) = self.vram_bytes {
             write!(f, ",vram={}MiB", bytes >> 20)?;
+        }
+        if !self.suspend {
+            f.write_str(",suspend=off")?;
         }
         for (name, path) in [("runtime", &self.runtime), ("thunk", &self.thunk)] {
             if let Some(path) = path {
@@ -112,6 +125,8 @@ mod tests {
         check("rocr:0,thunk=lib.so", "thunk=lib.so: use an absolute path");
         check("rocr:0,vram=2GiB", "rocr:0,vram=2048MiB");
         check("rocr:0,vram=2", "vram=2: use 1MiB to 1TiB, such as 16GiB");
-        check("rocr:0,cus=8", "rocr has no option \"cus\": use vram, runtime, thunk");
+        check("rocr:0,cus=8", "rocr has no option \"cus\": use vram, suspend, runtime, thunk");
+        check("rocr:0,suspend=off", "rocr:0,suspend=off");
+        check("rocr:0,suspend=no", "suspend=no: use on or off");
     }
 }

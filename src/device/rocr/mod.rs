@@ -10,8 +10,9 @@
 //! | suspend of running waves by the driver | `rocr-soft` through the thunk; the driver's ioctl is `unverified` |
 //! | everything on an AMD card | `unverified` |
 //!
-//! A memory fault ends the device: the driver has stopped all queues of the process. Every queue is told, and nothing runs any more; the
-//! worker ends and the tenant connects again.
+//! A memory fault ends the device for its session: the driver has stopped all queues of the process. Every queue is told, and nothing runs any more;
+//! the worker ends and the tenant connects again. A device that was reset, or does not suspend when it is told to, is lost too. Runtimes
+//! before 6.0 report no reset, so work that makes no progress has the driver asked, twice a second, whether the device is still there.
 
 mod config;
 mod memory;
@@ -23,7 +24,7 @@ pub use config::{RocrConfig, RocrConfigError};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hsa_sys::runtime::{Agent, Pause, Runtime};
 use hsa_sys::table::{Library, OpenError};
@@ -32,8 +33,8 @@ use self::memory::RocrMemory;
 use self::queue::{TenantQueue, With};
 use self::scrub::Scrubber;
 use super::{
-    ContextBytes, CuMask, Device, DeviceError, DeviceFacts, DeviceFault, DeviceMemory, FaultClass, Lease, Preemption,
-    QueueHandle, QueueSpec, RunEnd, RunReport,
+    ContextBytes, CuMask, Device, DeviceError, DeviceFacts, DeviceFault, DeviceMemory, FaultClass, Lease, LossCause,
+    Lost, Preemption, QueueHandle, QueueSpec, RunEnd, RunReport,
 };
 use crate::clock;
 
@@ -49,6 +50,8 @@ const QUEUES_MAX: usize = 8;
 const LOOK: Duration = Duration::from_micros(100);
 /// Looks that only spin, before the first wait.
 const SPINS: u32 = 200;
+/// How long work may make no progress before the driver is asked whether the device is still there. The driver itself waits 9 s.
+const PING_EVERY: Duration = Duration::from_millis(500);
 
 /// A session's view of an AMD GPU.
 pub struct RocrDevice {
@@ -61,8 +64,10 @@ pub struct RocrDevice {
     pause: Option<Pause>,
     hz: u64,
     scrubber: Option<Scrubber>,
-    /// The device faulted: it runs nothing any more.
-    lost: Option<String>,
+    /// The compute units that queues are restricted to, those that come too.
+    mask: Option<Vec<u32>>,
+    /// It runs nothing any more.
+    lost: Option<Lost>,
 }
 
 /// Returns the file to load: what was asked for, or the first that is there.
@@ -108,7 +113,7 @@ impl RocrDevice {
         }
         let agent = gpus.swap_remove(index);
         let facts = agent.facts()?;
-        let pause = Pause::find().ok();
+        let pause = if config.suspend { Pause::find().ok() } else { None };
         let hz = runtime.timestamp_hz()?;
         let vram_bytes = config.vram_bytes.map_or(facts.vram_bytes, |bytes| bytes.min(facts.vram_bytes));
         let memory = Arc::new(RocrMemory::new(agent.clone(), &facts.name, vram_bytes)?);
@@ -123,9 +128,21 @@ impl RocrDevice {
             wants_backing: false,
             chooses_addresses: true,
         };
-        let scrubber = Scrubber::new(&runtime, &agent, &facts.target, facts.compute_units)?;
+        let scrubber = Scrubber::new(&runtime, &agent, pause.as_ref(), &facts.target, facts.compute_units)?;
         let queues = BTreeMap::new();
-        Ok(RocrDevice { facts, runtime, agent, memory, queues, next_queue: 0, pause, hz, scrubber, lost: None })
+        Ok(RocrDevice {
+            facts,
+            runtime,
+            agent,
+            memory,
+            queues,
+            next_queue: 0,
+            pause,
+            hz,
+            scrubber,
+            mask: None,
+            lost: None,
+        })
     }
 
     /// Returns which way leads to suspending queues, if one does.
@@ -135,15 +152,38 @@ impl RocrDevice {
 
     /// Ends every queue if the device has met a memory fault.
     fn look_for_loss(&mut self, lease: &dyn Lease) -> bool {
+        if self.lost.is_none() && self.runtime.hardware_exception() {
+            self.lose("the driver reports a reset or an exception of the hardware".to_owned());
+        }
+        if self.lost.is_some() {
+            return true;
+        }
         let Some(fault) = self.runtime.memory_fault() else { return false };
         let text = format!("memory access fault at {:#x} (reasons {:#x})", fault.address, fault.reason);
         let with = With { runtime: &self.runtime, agent: &self.agent, memory: &self.memory, lease };
         for queue in self.queues.values_mut() {
             let (kind, address, text) = (FaultClass::Memory, Some(fault.address), text.clone());
-            queue.fail(&with, &DeviceFault { kind, address, pc: None, kernel_object: None, packet: 0, text });
+            let kernel_object = queue.oldest_kernel();
+            queue.fail(&with, &DeviceFault { kind, address, pc: None, kernel_object, packet: 0, text });
         }
-        self.lost = Some(text);
+        let text = format!("{text}: the driver has stopped all queues of this session");
+        self.lost = Some(Lost { cause: LossCause::Fault, text });
         true
+    }
+
+    /// The device does not do what it is told.
+    fn lose(&mut self, text: String) {
+        self.lost.get_or_insert(Lost { cause: LossCause::Device, text });
+    }
+
+    /// Asks the driver whether the device is still there.
+    fn ping(&mut self) {
+        let Some(pause) = &self.pause else { return };
+        let busy = self.queues.values().filter(|queue| queue.is_busy());
+        let error = busy.filter_map(|queue| queue.ping(pause).err()).next();
+        if let Some(error) = error {
+            self.lose(format!("no progress for {} ms, and {error}", PING_EVERY.as_millis()));
+        }
     }
 }
 
@@ -158,14 +198,17 @@ impl Device for RocrDevice {
 
     fn create_queue(&mut self, spec: QueueSpec) -> Result<QueueHandle, DeviceError> {
         if let Some(lost) = &self.lost {
-            return Err(DeviceError::Runtime(format!("the device is lost: {lost}; connect again")));
+            return Err(DeviceError::Runtime(format!("the device is lost: {}; connect again", lost.text)));
         }
         if self.queues.len() >= QUEUES_MAX {
             let text = format!("a session has at most {QUEUES_MAX} queues on this device");
             return Err(DeviceError::Runtime(text));
         }
         let handle = QueueHandle(self.next_queue);
-        let queue = TenantQueue::new(&self.agent, &self.memory, self.pause.as_ref(), handle, spec)?;
+        let mut queue = TenantQueue::new(&self.agent, &self.memory, self.pause.as_ref(), handle, spec)?;
+        if let Some(words) = &self.mask {
+            queue.set_cu_mask(words)?;
+        }
         self.next_queue += 1;
         self.queues.insert(handle, queue);
         Ok(handle)
@@ -175,12 +218,22 @@ impl Device for RocrDevice {
         self.queues.remove(&queue).is_some()
     }
 
+    fn lost(&self) -> Option<Lost> {
+        if self.lost.is_none() && self.runtime.hardware_exception() {
+            let text = "the driver reports a reset or an exception of the hardware".to_owned();
+            return Some(Lost { cause: LossCause::Device, text });
+        }
+        self.lost.clone()
+    }
+
     fn set_cu_mask(&mut self, mask: &CuMask) -> Result<(), DeviceError> {
         let words = mask.words_for(self.facts.compute_units);
         if words.iter().all(|&word| word == 0) {
             return Err(DeviceError::Contract { backend: "rocr", what: "at least one compute unit in a mask" });
         }
-        self.queues.values_mut().try_for_each(|queue| queue.set_cu_mask(&words))
+        self.queues.values_mut().try_for_each(|queue| queue.set_cu_mask(&words))?;
+        self.mask = Some(words);
+        Ok(())
     }
 
     fn runnable(&self) -> bool {
@@ -189,6 +242,7 @@ impl Device for RocrDevice {
 
     fn run(&mut self, lease: &dyn Lease) -> RunReport {
         let (mut first, mut stopping, mut quiet) = (None, false, 0u32);
+        let mut progress = Instant::now();
         let suspends = self.queues.values().all(TenantQueue::can_suspend) && self.pause.is_some();
         let end = loop {
             if self.look_for_loss(lease) {
@@ -205,13 +259,24 @@ impl Device for RocrDevice {
             if busy.is_some() && first.is_none() {
                 first = Some(clock::now_ns());
             }
+            if changed {
+                progress = Instant::now();
+            }
             match busy {
                 None if stopping && self.runnable() => break RunEnd::Stopped,
                 None if !changed => break RunEnd::Drained,
                 Some(_) if stopping && suspends => break RunEnd::Stopped,
                 Some(queue) if !changed => {
                     quiet += 1;
-                    if quiet < SPINS { std::hint::spin_loop() } else { queue.wait(LOOK, self.hz) }
+                    if quiet < SPINS {
+                        std::hint::spin_loop();
+                    } else {
+                        queue.wait(LOOK, self.hz);
+                        if progress.elapsed() >= PING_EVERY {
+                            self.ping();
+                            progress = Instant::now();
+                        }
+                    }
                 }
                 _ => quiet = 0,
             }
@@ -221,7 +286,10 @@ impl Device for RocrDevice {
 
     fn suspend(&mut self) -> ContextBytes {
         if let Some(pause) = &self.pause {
-            self.queues.values_mut().for_each(|queue| queue.suspend(pause));
+            let failed = self.queues.values_mut().filter_map(|queue| queue.suspend(pause).err()).next();
+            if let Some(error) = failed {
+                self.lose(format!("a queue could not be suspended: {error}"));
+            }
         }
         // The driver does not say what it saved.
         ContextBytes::default()
@@ -229,7 +297,10 @@ impl Device for RocrDevice {
 
     fn resume(&mut self) -> ContextBytes {
         if let Some(pause) = &self.pause {
-            self.queues.values_mut().for_each(|queue| queue.resume(pause));
+            let failed = self.queues.values_mut().filter_map(|queue| queue.resume(pause).err()).next();
+            if let Some(error) = failed {
+                self.lose(format!("a queue could not be resumed: {error}"));
+            }
         }
         ContextBytes::default()
     }
@@ -243,7 +314,8 @@ impl Device for RocrDevice {
 
     fn scrub(&mut self) -> Result<(), DeviceError> {
         self.can_scrub()?;
-        self.scrubber.as_mut().map_or(Ok(()), Scrubber::run)
+        let pause = self.pause.as_ref();
+        self.scrubber.as_mut().map_or(Ok(()), |scrubber| scrubber.run(pause))
     }
 
     fn context(&self) -> ContextBytes {

@@ -13,7 +13,7 @@ use gcn::aql::{BARRIER_SIGNALS, Body, Condition, Header, KernelDispatch, PACKET_
 use gcn::engine::MAX_WORKGROUP_ITEMS;
 use gcn::hardware::LDS_BYTES;
 use hsa_sys::raw;
-use hsa_sys::runtime::{Agent, DriverQueue, Pause, Queue, Runtime, Signal};
+use hsa_sys::runtime::{Agent, DriverQueue, Pause, PauseError, Queue, Runtime, Signal};
 use sys::mapping::Mapping;
 
 use super::memory::RocrMemory;
@@ -74,6 +74,9 @@ impl TenantQueue {
             && spec.read_index.is_multiple_of(8);
         let places = memory.host(spec.ring, bytes).zip(memory.host(spec.read_index, 8));
         let Some((ring, read_index)) = places.filter(|_| shaped) else { return Err(bad) };
+        if let Some(pause) = pause {
+            pause.note();
+        }
         let hardware = Queue::new(agent, HARDWARE_SLOTS)?;
         let driver = pause.and_then(|pause| pause.adopt(&hardware).ok());
         Ok(TenantQueue {
@@ -102,14 +105,28 @@ impl TenantQueue {
         self.driver.is_some()
     }
 
-    pub(super) fn suspend(&mut self, pause: &Pause) {
-        let Some(driver) = self.driver.filter(|_| self.is_busy() && !self.suspended) else { return };
-        self.suspended = pause.suspend(&driver).is_ok();
+    pub(super) fn suspend(&mut self, pause: &Pause) -> Result<(), PauseError> {
+        let Some(driver) = self.driver.filter(|_| self.is_busy() && !self.suspended) else { return Ok(()) };
+        pause.suspend(&driver)?;
+        self.suspended = true;
+        Ok(())
     }
 
-    pub(super) fn resume(&mut self, pause: &Pause) {
-        let Some(driver) = self.driver.filter(|_| self.suspended) else { return };
-        self.suspended = pause.resume(&driver).is_err();
+    pub(super) fn resume(&mut self, pause: &Pause) -> Result<(), PauseError> {
+        let Some(driver) = self.driver.filter(|_| self.suspended) else { return Ok(()) };
+        pause.resume(&driver)?;
+        self.suspended = false;
+        Ok(())
+    }
+
+    /// Asks the driver about this queue: an error says that the device is gone.
+    pub(super) fn ping(&self, pause: &Pause) -> Result<(), PauseError> {
+        self.driver.filter(|_| !self.suspended).map_or(Ok(()), |driver| pause.ping(&driver))
+    }
+
+    /// Returns the kernel object of the dispatch that has been on the hardware longest.
+    pub(super) fn oldest_kernel(&self) -> Option<u64> {
+        self.in_flight.iter().find(|p| p.done.is_some()).map(|p| p.kernel_object)
     }
 
     pub(super) fn set_cu_mask(&mut self, words: &[u32]) -> Result<(), DeviceError> {
@@ -147,8 +164,7 @@ impl TenantQueue {
         }
         if let Some(fault) = self.hardware.fault() {
             let (kind, text) = (class(fault.status), fault.text);
-            let oldest = self.in_flight.iter().find(|p| p.done.is_some());
-            let kernel_object = oldest.map(|p| p.kernel_object);
+            let kernel_object = self.oldest_kernel();
             let (address, pc, packet) = (None, None, self.retired);
             self.fail(with, &DeviceFault { kind, address, pc, kernel_object, packet, text });
             return true;

@@ -6,7 +6,9 @@
 
 use std::time::{Duration, Instant};
 
-use hsa_sys::runtime::{Agent, DeviceBuffer, Executable, HostBuffer, KernelSymbol, Queue, Runtime, Signal};
+use hsa_sys::runtime::{
+    Agent, DeviceBuffer, DriverQueue, Executable, HostBuffer, KernelSymbol, Pause, Queue, Runtime, Signal,
+};
 use kernels::scrub::{Pass, Scrub};
 use zerocopy::IntoBytes;
 
@@ -15,8 +17,10 @@ use crate::device::DeviceError;
 
 /// Looks of a wave at the others before it gives up: each sleeps 64 clocks and waits for memory, a microsecond or so on hardware.
 const PATIENCE: u32 = 10_000;
-/// How long the host waits for one pass: far more than its waves do.
+/// How long the host waits for all passes: far more than their waves do.
 const LIMIT: Duration = Duration::from_secs(5);
+/// How often the driver is asked meanwhile whether the device is still there: well within a broker's patience.
+const PING_EVERY: Duration = Duration::from_millis(100);
 /// How often a pass is tried with the same number of work-groups: other programs on the card may disturb it.
 const TRIES: u32 = 3;
 /// Least slots the runtime makes.
@@ -76,6 +80,7 @@ pub(super) struct Scrubber {
     steps: Vec<Step>,
     // Freed in this order: nothing runs once the queue is gone.
     queue: Queue,
+    driver: Option<DriverQueue>,
     done: Signal,
     page: HostBuffer,
     counters: DeviceBuffer,
@@ -87,6 +92,7 @@ impl Scrubber {
     pub(super) fn new(
         runtime: &Runtime,
         agent: &Agent,
+        pause: Option<&Pause>,
         target: &str,
         cus: u32,
     ) -> Result<Option<Scrubber>, DeviceError> {
@@ -98,13 +104,17 @@ impl Scrubber {
         let steps = scrub.passes.iter().map(step).collect::<Result<_, _>>()?;
         let counters = DeviceBuffer::new(agent, COUNTER_BYTES)?;
         counters.clear()?;
+        pause.inspect(|pause| pause.note());
+        let queue = Queue::new(agent, SLOTS)?;
+        let driver = pause.and_then(|pause| pause.adopt(&queue).ok());
         Ok(Some(Scrubber {
             scrub,
             runtime: runtime.clone(),
             cus,
             hz: runtime.timestamp_hz()?,
             steps,
-            queue: Queue::new(agent, SLOTS)?,
+            queue,
+            driver,
             done: Signal::new(runtime, 1)?,
             page: HostBuffer::new(agent, PAGE_BYTES)?,
             counters,
@@ -113,9 +123,9 @@ impl Scrubber {
     }
 
     /// Clears everything, or says what could not be.
-    pub(super) fn run(&mut self) -> Result<(), DeviceError> {
+    pub(super) fn run(&mut self, pause: Option<&Pause>) -> Result<(), DeviceError> {
         let all: Vec<usize> = (0..self.steps.len()).collect();
-        let mut left = self.try_passes(&all)?;
+        let mut left = self.try_passes(&all, pause)?;
         while !left.is_empty() {
             // Waves that waited in vain have counted themselves.
             self.counters.clear()?;
@@ -132,7 +142,7 @@ impl Scrubber {
                     return Err(DeviceError::Unscrubbed { pass: step.pass.kernel, waves: self.waves(step) });
                 }
             }
-            left = self.try_passes(&left)?;
+            left = self.try_passes(&left, pause)?;
         }
         self.steps.iter_mut().for_each(|step| step.vain = 0);
         Ok(())
@@ -143,7 +153,7 @@ impl Scrubber {
     }
 
     /// Runs passes one after the other; returns those that were not complete.
-    fn try_passes(&mut self, which: &[usize]) -> Result<Vec<usize>, DeviceError> {
+    fn try_passes(&mut self, which: &[usize], pause: Option<&Pause>) -> Result<Vec<usize>, DeviceError> {
         self.done.store(1);
         for (nth, &at) in which.iter().enumerate() {
             let step = &self.steps[at];
@@ -175,7 +185,7 @@ impl Scrubber {
                 return Err(DeviceError::Runtime("the queue that scrubs is full although it is empty".to_owned()));
             }
         }
-        self.finish()?;
+        self.finish(pause)?;
         let mut left = Vec::new();
         for &at in which {
             let mut told = [0; 4];
@@ -187,13 +197,19 @@ impl Scrubber {
         Ok(left)
     }
 
-    fn finish(&self) -> Result<(), DeviceError> {
+    fn finish(&self, pause: Option<&Pause>) -> Result<(), DeviceError> {
         let begun = Instant::now();
+        let mut asked = begun;
         while self.done.wait_done(Duration::from_millis(1), self.hz) > 0 {
             let fault = self.runtime.memory_fault().map(|fault| format!("a fault at {:#x}", fault.address));
             let fault = fault.or_else(|| self.queue.fault().map(|fault| fault.text));
             let late = || (begun.elapsed() > LIMIT).then(|| format!("it still runs after {LIMIT:?}"));
-            if let Some(why) = fault.or_else(late) {
+            let gone = || {
+                let (pause, driver) = pause.zip(self.driver.as_ref()).filter(|_| asked.elapsed() >= PING_EVERY)?;
+                asked = Instant::now();
+                pause.ping(driver).err().map(|error| error.to_string())
+            };
+            if let Some(why) = fault.or_else(gone).or_else(late) {
                 return Err(DeviceError::Runtime(format!("the program that scrubs registers and LDS failed: {why}")));
             }
         }
