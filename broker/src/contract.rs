@@ -124,7 +124,7 @@ pub enum Input {
         /// What its gate said last; `None` if it never had one.
         view: Option<GateView>,
     },
-    /// Answers [`Action::CreateMemory`].
+    /// Answers [`Action::CreateMemory`] and [`Action::PassMemory`].
     MemoryCreated {
         /// The session.
         session: SessionId,
@@ -228,6 +228,36 @@ pub enum Action {
         charge: ChargeId,
         /// How much, in whole pages.
         bytes: Bytes,
+    },
+    /// Keep the descriptor that came with the message, if it is a sealed memory object of this size, and answer `ChargeShared`; if it is not, the worker
+    /// has broken the protocol.
+    KeepMemory {
+        /// The session.
+        session: SessionId,
+        /// The request to answer.
+        request: RequestId,
+        /// The charge that the memory was made for, which is what it is shared by.
+        memory: ChargeId,
+        /// Its size.
+        bytes: Bytes,
+    },
+    /// Send memory that was kept with `ChargeGranted`. Answer: [`Input::MemoryCreated`].
+    PassMemory {
+        /// The session.
+        session: SessionId,
+        /// The request it answers.
+        request: RequestId,
+        /// The session's charge for it.
+        charge: ChargeId,
+        /// By what it was kept.
+        memory: ChargeId,
+        /// Its size.
+        bytes: Bytes,
+    },
+    /// Close memory that was kept, if it was. Who has joined it keeps it.
+    ForgetMemory {
+        /// By what.
+        memory: ChargeId,
     },
     /// Store deadline, stamps and duties in the gate, store a request of this level, swap the word, ring. Answer:
     /// [`Input::GrantOutcome`].

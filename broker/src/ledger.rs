@@ -3,6 +3,8 @@
 //! Promise: a charge is entered once, released once, and never takes a tenant over its limit or a device below what is
 //! guaranteed to others. Limits and guarantees of device memory are per device, as a program sees one device at a time; what a
 //! tenant pins on the host and its queues count together. What is used is always the sum of the charges that stand; a debug assertion recomputes it.
+//!
+//! Sessions of one tenant may share memory: each has a charge for it, and together these count once, until the last of them is released.
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
@@ -18,6 +20,9 @@ pub const CHARGES_PER_SESSION_MAX: usize = proto::limits::BUFFERS_PER_SESSION_MA
     + proto::limits::CODE_OBJECTS_PER_SESSION_MAX
     + proto::limits::QUEUES_PER_SESSION_MAX * 3
     + proto::limits::SIGNAL_POOLS_PER_SESSION_MAX;
+
+/// Most memory objects that one tenant's sessions offer each other at a time: the daemon has a descriptor open for each.
+pub const SHARES_PER_TENANT_MAX: usize = 256;
 
 /// Largest single charge; keeps every sum of a device's charges far from overflow.
 const CHARGE_BYTES_MAX: u64 = 1 << 48;
@@ -65,6 +70,8 @@ pub struct Charge {
     pub bytes: Bytes,
     /// The device whose memory it is in, if it is in a device's.
     pub device: u32,
+    /// The charge that this memory was made for: itself, unless it was joined.
+    pub memory: ChargeId,
 }
 
 /// Why a charge is not entered.
@@ -80,6 +87,13 @@ pub struct Denied {
     pub used: u64,
 }
 
+impl Denied {
+    /// What a session that is ending gets for whatever it asks.
+    pub(crate) fn ending(asked: u64) -> Self {
+        Self { code: DenyCode::Ending, asked, limit: 0, used: 0 }
+    }
+}
+
 /// All charges of a broker.
 #[derive(Clone, Debug, Default)]
 pub struct Ledger {
@@ -90,6 +104,10 @@ pub struct Ledger {
     /// What tenants use of each device.
     devices: BTreeMap<(u32, TenantName), Usage>,
     device_totals: BTreeMap<u32, Usage>,
+    /// Memory that sessions of its tenant may join, by the charge it was made for: whose that is.
+    shared: BTreeMap<ChargeId, SessionId>,
+    /// How many charges memory has that was joined.
+    holders: BTreeMap<ChargeId, usize>,
     all: Usage,
     last: u64,
 }
@@ -108,16 +126,11 @@ impl Ledger {
         let asked = bytes.0;
         let size = Denied { code: DenyCode::Size, asked, limit: CHARGE_BYTES_MAX, used: 0 };
         let bytes = bytes.round_up_to_page().filter(|b| b.0 > 0 && b.0 <= CHARGE_BYTES_MAX).ok_or(size)?;
-        let held = self.sessions.get(&session).copied().unwrap_or(0);
-        if held >= CHARGES_PER_SESSION_MAX {
-            let (limit, used) = (CHARGES_PER_SESSION_MAX as u64, held as u64);
-            return Err(Denied { code: DenyCode::Objects, asked: 1, limit, used });
-        }
+        self.check_room(session)?;
         let more = Usage::of(kind, bytes.0);
         self.check(config, device, &tenant, more)?;
-        self.last += 1;
-        let id = ChargeId(self.last);
-        self.charges.insert((session, id), Charge { tenant, kind, bytes, device });
+        let id = self.next_id();
+        self.charges.insert((session, id), Charge { tenant, kind, bytes, device, memory: id });
         let usage = self.tenants.entry(tenant).or_default();
         *usage = usage.plus(more);
         *self.sessions.entry(session).or_default() += 1;
@@ -127,6 +140,72 @@ impl Ledger {
         self.all = self.all.plus(more);
         self.debug_check();
         Ok((id, bytes))
+    }
+
+    fn next_id(&mut self) -> ChargeId {
+        self.last += 1;
+        ChargeId(self.last)
+    }
+
+    fn check_room(&self, session: SessionId) -> Result<(), Denied> {
+        let held = self.sessions.get(&session).copied().unwrap_or(0);
+        let (limit, used) = (CHARGES_PER_SESSION_MAX as u64, held as u64);
+        if used < limit { Ok(()) } else { Err(Denied { code: DenyCode::Objects, asked: 1, limit, used }) }
+    }
+
+    /// Lets other sessions of the tenant join the memory of a charge. What was joined is not offered again, and neither is what nobody else could use.
+    pub fn share(&mut self, session: SessionId, id: ChargeId) -> Result<&Charge, Denied> {
+        let no = |code| Denied { code, asked: id.0, limit: 0, used: 0 };
+        let charge = self.charges.get(&(session, id)).ok_or(no(DenyCode::UnknownObject))?;
+        let is_plain = matches!(charge.kind, ChargeKind::Vram | ChargeKind::Host | ChargeKind::Kernarg);
+        if !is_plain || charge.memory != id {
+            return Err(no(DenyCode::Unsupported));
+        }
+        let of_tenant = |(id, owner): &(&ChargeId, &SessionId)| {
+            self.charges.get(&(**owner, **id)).is_some_and(|other| other.tenant == charge.tenant)
+        };
+        let (limit, used) = (SHARES_PER_TENANT_MAX as u64, self.shared.iter().filter(of_tenant).count() as u64);
+        if used >= limit && !self.shared.contains_key(&id) {
+            return Err(Denied { code: DenyCode::Objects, asked: 1, limit, used });
+        }
+        self.shared.insert(id, session);
+        Ok(charge)
+    }
+
+    /// Enters a charge for memory that another session of the tenant on the same device offers. It counts together with the others for it.
+    pub fn join(
+        &mut self,
+        device: u32,
+        tenant: TenantName,
+        session: SessionId,
+        memory: ChargeId,
+        bytes: Bytes,
+    ) -> Result<(ChargeId, Charge), Denied> {
+        let no = |code| Denied { code, asked: bytes.0, limit: 0, used: 0 };
+        let owner = self.shared.get(&memory).and_then(|owner| self.charges.get(&(*owner, memory))).copied();
+        // One answer for all that is not its own: a stranger learns nothing.
+        let owner = owner.filter(|c| c.tenant == tenant && c.device == device).ok_or(no(DenyCode::UnknownObject))?;
+        if bytes.round_up_to_page() != Some(owner.bytes) {
+            return Err(no(DenyCode::Size));
+        }
+        self.check_room(session)?;
+        let id = self.next_id();
+        self.charges.insert((session, id), owner);
+        *self.holders.entry(memory).or_insert(1) += 1;
+        *self.sessions.entry(session).or_default() += 1;
+        self.debug_check();
+        Ok((id, owner))
+    }
+
+    /// Takes one charge of memory away; returns whether others have it still.
+    fn leave(&mut self, memory: ChargeId) -> bool {
+        let Some(count) = self.holders.get_mut(&memory) else { return false };
+        *count -= 1;
+        if *count == 1 {
+            // The last one is a charge like any other.
+            self.holders.remove(&memory);
+        }
+        true
     }
 
     fn check(&self, config: &Config, device: u32, tenant: &TenantName, more: Usage) -> Result<(), Denied> {
@@ -164,7 +243,8 @@ impl Ledger {
     /// Releases a charge of this session; `None` if it has no such charge (any more).
     pub fn release(&mut self, session: SessionId, id: ChargeId) -> Option<Charge> {
         let charge = self.charges.remove(&(session, id))?;
-        let less = Usage::of(charge.kind, charge.bytes.0);
+        self.shared.remove(&id);
+        let less = if self.leave(charge.memory) { Usage::default() } else { Usage::of(charge.kind, charge.bytes.0) };
         if let Some(usage) = self.tenants.get_mut(&charge.tenant) {
             *usage = usage.minus(less);
         }
@@ -188,6 +268,11 @@ impl Ledger {
         let ids: Vec<ChargeId> = self.of_session(session).map(|(id, _)| id).collect();
         let bytes = ids.iter().filter_map(|&id| self.release(session, id)).map(|c| c.bytes.0).sum();
         (ids.len(), Bytes(bytes))
+    }
+
+    /// Whether sessions of its tenant may join this memory.
+    pub fn is_shared(&self, memory: ChargeId) -> bool {
+        self.shared.contains_key(&memory)
     }
 
     /// Returns a session's charges.
@@ -236,7 +321,10 @@ impl Ledger {
     /// Recomputes the sums; in release builds nothing.
     fn debug_check(&self) {
         debug_assert_eq!(
-            self.charges.values().fold(Usage::default(), |sum, c| sum.plus(Usage::of(c.kind, c.bytes.0))),
+            {
+                let once: BTreeMap<ChargeId, &Charge> = self.charges.values().map(|c| (c.memory, c)).collect();
+                once.values().fold(Usage::default(), |sum, c| sum.plus(Usage::of(c.kind, c.bytes.0)))
+            },
             self.all
         );
         debug_assert_eq!(self.devices.values().fold(Usage::default(), |sum, u| sum.plus(*u)), self.all);
@@ -311,6 +399,63 @@ mod tests {
         assert!(ledger.release(a, id).is_some());
         assert_eq!(ledger.release(a, id), None);
         assert!(ledger.is_zero());
+    }
+
+    #[test]
+    fn shared_memory_counts_once_until_the_last_one_has_left() {
+        let (config, red, blue) = world();
+        let mut ledger = Ledger::default();
+        let (a, b, c) = (SessionId(1), SessionId(2), SessionId(3));
+        let (memory, bytes) = ledger.enter(&config, 0, red, a, ChargeKind::Vram, Bytes(40 * PAGE)).unwrap();
+        let code = |answer: Result<(ChargeId, Charge), Denied>| answer.map(|_| ()).map_err(|denied| denied.code);
+        assert_eq!(code(ledger.join(0, red, b, memory, bytes)), Err(DenyCode::UnknownObject), "it is not offered");
+        assert_eq!(ledger.share(b, memory).unwrap_err().code, DenyCode::UnknownObject, "it is not its");
+        assert!(ledger.share(a, memory).is_ok());
+        assert_eq!(code(ledger.join(0, blue, c, memory, bytes)), Err(DenyCode::UnknownObject), "another tenant's");
+        assert_eq!(code(ledger.join(1, red, b, memory, bytes)), Err(DenyCode::UnknownObject), "another device's");
+        assert_eq!(code(ledger.join(0, red, b, memory, Bytes(PAGE))), Err(DenyCode::Size));
+        let (joined, _) = ledger.join(0, red, b, memory, bytes).unwrap();
+        let (again, _) = ledger.join(0, red, b, memory, bytes).unwrap();
+        assert_eq!(ledger.usage(&red).vram, 40 * PAGE, "once, though it is more than half of the limit");
+        assert_eq!(
+            ledger.share(b, joined).unwrap_err().code,
+            DenyCode::Unsupported,
+            "what was joined is not passed on"
+        );
+        assert!(ledger.release(a, memory).is_some());
+        assert!(!ledger.is_shared(memory), "who offered it has gone");
+        assert_eq!(code(ledger.join(0, red, c, memory, bytes)), Err(DenyCode::UnknownObject));
+        assert_eq!((ledger.usage(&red).vram, ledger.session_usage(b).vram), (40 * PAGE, 80 * PAGE));
+        assert!(ledger.release(b, joined).is_some());
+        assert_eq!(ledger.usage(&red).vram, 40 * PAGE);
+        assert!(ledger.release(b, again).is_some());
+        assert!(ledger.is_zero());
+    }
+
+    #[test]
+    fn a_tenant_offers_so_much_and_no_more() {
+        let (mut config, red, _) = world();
+        config.devices[0].vram = Bytes(1 << 30);
+        config.tenants[0].vram_limit = Bytes(1 << 30);
+        let mut ledger = Ledger::default();
+        let mut offer = |session| {
+            let (id, _) = ledger.enter(&config, 0, red, SessionId(session), ChargeKind::Vram, Bytes(PAGE)).unwrap();
+            ledger.share(SessionId(session), id).map(|_| ()).map_err(|denied| denied.code)
+        };
+        for k in 0..SHARES_PER_TENANT_MAX as u64 {
+            assert_eq!(offer(k % 3), Ok(()));
+        }
+        assert_eq!(offer(4), Err(DenyCode::Objects));
+    }
+
+    #[test]
+    fn queues_and_signals_are_not_shared() {
+        let (config, red, _) = world();
+        let mut ledger = Ledger::default();
+        for kind in [ChargeKind::Queue, ChargeKind::Signals, ChargeKind::Code, ChargeKind::SaveArea] {
+            let (id, _) = ledger.enter(&config, 0, red, SessionId(1), kind, Bytes(PAGE)).unwrap();
+            assert_eq!(ledger.share(SessionId(1), id).unwrap_err().code, DenyCode::Unsupported, "{kind}");
+        }
     }
 
     #[test]

@@ -11,7 +11,7 @@ use alloc::vec::Vec;
 use proto::limits::{COMMAND_NAME_MAX, REQUESTS_IN_FLIGHT_MAX};
 use proto::message::opening::Hello;
 use proto::message::worker::{
-    Backing, ChargeDenied, ChargeNoted, ChargeRequest, LimitsChanged, SessionLimits, Stop, UsageChanged,
+    Backing, ChargeDenied, ChargeNoted, ChargeRequest, JoinCharge, LimitsChanged, SessionLimits, Stop, UsageChanged,
 };
 use proto::message::{DenyCode, EndReason, Fault, RefuseCode, WorkerOrder, WorkerReport};
 use proto::text::Text;
@@ -21,7 +21,7 @@ use sched::NodeId;
 use crate::admission::{Peer, tenant_of};
 use crate::config::{Config, ConfigError, TenantConfig};
 use crate::contract::{Action, ConnectionId, Event, GateView, Input, LeaseSpan};
-use crate::ledger::{Denied, Ledger};
+use crate::ledger::{Charge, Denied, Ledger};
 use crate::lessor::{Holder, Lessor};
 use crate::place::places;
 
@@ -367,10 +367,32 @@ impl Broker {
             Ok(WorkerReport::Ready(_)) if s.phase == Phase::Ending => {}
             Ok(WorkerReport::Ready(_)) => self.violation(now, session, Violation::Kind { got: 0x0401 }),
             Ok(WorkerReport::ChargeRequest(wanted)) => self.handle_charge_request(now, session, request, &wanted),
-            Ok(WorkerReport::ReleaseCharge(released)) => match self.ledger.release(session, released.charge) {
-                Some(_) => self.tell_usage(&tenant, session),
-                None => self.stale += 1,
-            },
+            Ok(WorkerReport::ReleaseCharge(released)) => {
+                let offered = self.ledger.is_shared(released.charge);
+                match self.ledger.release(session, released.charge) {
+                    Some(charge) => {
+                        if offered {
+                            self.act(Action::ForgetMemory { memory: released.charge });
+                        }
+                        // With shared memory the session cannot know what its tenant uses now.
+                        let knows = if offered || charge.memory != released.charge { None } else { Some(session) };
+                        self.tell_usage(&tenant, knows);
+                    }
+                    None => self.stale += 1,
+                }
+            }
+            Ok(WorkerReport::ShareCharge(offer)) => {
+                let ending = s.phase == Phase::Ending;
+                match self.ledger.share(session, offer.charge).copied() {
+                    Ok(charge) if !ending => {
+                        let (memory, bytes) = (offer.charge, charge.bytes);
+                        self.act(Action::KeepMemory { session, request, memory, bytes });
+                    }
+                    Ok(charge) => self.deny(session, tenant, request, Denied::ending(charge.bytes.0)),
+                    Err(denied) => self.deny(session, tenant, request, denied),
+                }
+            }
+            Ok(WorkerReport::JoinCharge(wanted)) => self.handle_join(now, session, request, &wanted),
             Ok(WorkerReport::FaultReport(report)) => {
                 s.last_fault = Some(report.fault.clone());
                 self.emit(Event::Faulted { session, tenant, fault: Box::new(report.fault) });
@@ -395,7 +417,7 @@ impl Broker {
             return self.violation(now, session, Violation::Flood);
         }
         let entered = if s.phase == Phase::Ending {
-            Err(Denied { code: DenyCode::Ending, asked: wanted.bytes.0, limit: 0, used: 0 })
+            Err(Denied::ending(wanted.bytes.0))
         } else {
             let device = self.lessors[s.place].device as u32;
             self.ledger.enter(&self.config, device, tenant, session, wanted.kind, wanted.bytes)
@@ -413,7 +435,30 @@ impl Broker {
                         self.act(Action::Order { session, request, order: ChargeNoted { charge, bytes }.into() });
                     }
                 }
-                self.tell_usage(&tenant, session);
+                self.tell_usage(&tenant, Some(session));
+            }
+            Err(denied) => self.deny(session, tenant, request, denied),
+        }
+    }
+
+    fn handle_join(&mut self, now: Instant, session: SessionId, request: RequestId, wanted: &JoinCharge) {
+        let Some(s) = self.sessions.get_mut(&session) else { return };
+        let tenant = s.tenant;
+        if s.creating.len() >= REQUESTS_IN_FLIGHT_MAX {
+            return self.violation(now, session, Violation::Flood);
+        }
+        let memory = ChargeId(wanted.share.0);
+        let joined = if s.phase == Phase::Ending {
+            Err(Denied::ending(wanted.bytes.0))
+        } else {
+            let device = self.lessors[s.place].device as u32;
+            self.ledger.join(device, tenant, session, memory, wanted.bytes)
+        };
+        match joined {
+            Ok((charge, Charge { bytes, .. })) => {
+                s.creating.insert(charge, request);
+                self.act(Action::PassMemory { session, request, charge, memory, bytes });
+                self.tell_usage(&tenant, None);
             }
             Err(denied) => self.deny(session, tenant, request, denied),
         }
@@ -438,7 +483,7 @@ impl Broker {
         if !created && let Some(released) = self.ledger.release(session, charge) {
             let denied = Denied { code: DenyCode::Host, asked: released.bytes.0, limit: 0, used: 0 };
             self.deny(session, tenant, request, denied);
-            self.tell_usage(&tenant, session);
+            self.tell_usage(&tenant, Some(session));
         }
     }
 
@@ -448,11 +493,11 @@ impl Broker {
         UsageChanged { vram_used: Bytes(vram), host_used: Bytes(usage.host), queues_used: usage.queues }.into()
     }
 
-    /// Tells the other sessions of a tenant what it uses now. The session that caused the change knows.
-    fn tell_usage(&mut self, tenant: &TenantName, but: SessionId) {
-        if self.tenants.get(tenant).is_some_and(|t| t.sessions > 1) {
+    /// Tells the sessions of a tenant what it uses now. Mostly the session that caused the change knows.
+    fn tell_usage(&mut self, tenant: &TenantName, but: Option<SessionId>) {
+        if but.is_none() || self.tenants.get(tenant).is_some_and(|t| t.sessions > 1) {
             let told = |(id, s): (&SessionId, &Session)| {
-                let wanted = s.tenant == *tenant && s.phase != Phase::Ending && *id != but;
+                let wanted = s.tenant == *tenant && s.phase != Phase::Ending && Some(*id) != but;
                 wanted.then_some((*id, self.lessors[s.place].device as u32))
             };
             let told: Vec<(SessionId, u32)> = self.sessions.iter().filter_map(told).collect();
@@ -525,6 +570,11 @@ impl Broker {
         let reason = s.ending.unwrap_or(otherwise);
         self.lessor_session_gone(now, session, view);
         self.sessions.remove(&session);
+        let offered: Vec<ChargeId> =
+            self.ledger.of_session(session).map(|(id, _)| id).filter(|id| self.ledger.is_shared(*id)).collect();
+        for memory in offered {
+            self.act(Action::ForgetMemory { memory });
+        }
         let (charges_reclaimed, bytes_reclaimed) = self.ledger.release_session(session);
         debug_assert!(self.ledger.of_session(session).next().is_none(), "a session that is gone has no charges");
         if !told && reason != EndReason::TenantDied {
@@ -538,7 +588,7 @@ impl Broker {
                 self.drop_tenant(&tenant);
             }
         }
-        self.tell_usage(&tenant, session);
+        self.tell_usage(&tenant, Some(session));
     }
 
     /// Forgets a tenant that has no sessions and is not in the configuration.

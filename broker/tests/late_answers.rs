@@ -5,10 +5,10 @@ mod world;
 use broker::{Action, AdminCommand, AdminToken, Broker, ConnectionId, GateView, Input, Peer};
 use proto::gate::{GateWord, Scrub};
 use proto::message::opening::Hello;
-use proto::message::worker::{Backing, ChargeKind, ChargeRequest, Ready};
-use proto::message::{WorkerOrder, WorkerReport};
+use proto::message::worker::{Backing, ChargeKind, ChargeRequest, JoinCharge, Ready, ShareCharge};
+use proto::message::{DenyCode, WorkerOrder, WorkerReport};
 use proto::text::Text;
-use proto::{Bytes, Instant, LeaseGeneration, RequestId, SessionId};
+use proto::{Bytes, Instant, LeaseGeneration, RequestId, SessionId, ShareId};
 use world::{config, facts, name, weighted};
 
 const MS: u64 = 1_000_000;
@@ -178,6 +178,42 @@ fn memory_is_answered_once() {
     assert_eq!(shell.tell(done(false)), []);
     assert_eq!(shell.broker.stale(), stale + 1);
     assert_eq!(shell.broker.ledger().total().vram, 4096);
+}
+
+#[test]
+fn sessions_of_one_tenant_share_memory_and_nobody_else_does() {
+    let config = config(&[weighted("red", 100), weighted("blue", 100)]);
+    let mut shell = Shell { broker: Broker::new(config, Instant(0)).unwrap(), now: Instant(0) };
+    let (first, second, other) = (SessionId(1), SessionId(2), SessionId(3));
+    for (session, uid) in [(first, 1000), (second, 1000), (other, 1001)] {
+        let hello = Hello { tenant: None, command: Text::EMPTY, device: 0 };
+        let peer = Peer { pid: 1, uid, gid: 1, cgroup: "/".into() };
+        shell.tell(Input::Hello { connection: ConnectionId(session.0), peer, hello: Ok(hello) });
+        shell.say(session, Ready { device: facts() }.into());
+    }
+    let bytes = Bytes(4096);
+    let actions = shell.say(first, ChargeRequest { kind: ChargeKind::Vram, backing: Backing::Memfd, bytes }.into());
+    let Action::CreateMemory { charge: memory, request, .. } = actions[0] else { panic!("{actions:?}") };
+    shell.tell(Input::MemoryCreated { session: first, charge: memory, created: true });
+    let keep = Action::KeepMemory { session: first, request, memory, bytes };
+    assert_eq!(shell.say(first, ShareCharge { charge: memory }.into()), [keep]);
+    let join = JoinCharge { share: ShareId(memory.0), bytes };
+    let actions = shell.say(other, join.clone().into());
+    let denied =
+        |order: &WorkerOrder| matches!(order, WorkerOrder::ChargeDenied(d) if d.code == DenyCode::UnknownObject);
+    assert!(matches!(&actions[..], [Action::Order { order, .. }] if denied(order)), "{actions:?}");
+    let actions = shell.say(second, join.clone().into());
+    let Action::PassMemory { charge, memory: passed, .. } = actions[0] else { panic!("{actions:?}") };
+    assert_eq!((passed, shell.broker.ledger().total().vram), (memory, 4096));
+    shell.tell(Input::MemoryCreated { session: second, charge, created: true });
+    // Who offered it goes; who has it keeps it, and nobody else gets it.
+    let actions = shell.tell(Input::WorkerExited { session: first, signal: 9, view: None });
+    assert!(actions.contains(&Action::ForgetMemory { memory }), "{actions:?}");
+    assert_eq!(shell.broker.ledger().total().vram, 4096);
+    let actions = shell.say(second, join.into());
+    assert!(matches!(&actions[..], [Action::Order { order, .. }] if denied(order)), "{actions:?}");
+    shell.tell(Input::WorkerExited { session: second, signal: 9, view: None });
+    assert!(shell.broker.ledger().is_zero());
 }
 
 #[test]

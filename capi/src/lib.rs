@@ -16,6 +16,7 @@
 //! | `agent` | agents, instruction sets, caches |
 //! | `memory`, `copy` | pools, copies |
 //! | `locked`, `maps` | locked host memory, and the pages under it |
+//! | `ipc` | memory that processes of one tenant share |
 //! | `signal`, `events` | signals; the thread that calls handlers |
 //! | `queue` | queues, and what is told when a kernel goes wrong |
 //! | `code` | code objects and symbols |
@@ -29,6 +30,7 @@ mod edge;
 mod events;
 mod export;
 mod image;
+mod ipc;
 mod locked;
 mod maps;
 mod memory;

@@ -20,7 +20,7 @@ use crate::locked::Locks;
 use crate::runtime::{Runtime, failed, status_with};
 
 /// Memory comes in whole pages.
-const PAGE: usize = 4096;
+pub(crate) const PAGE: usize = 4096;
 /// What programs had better allocate at a time.
 const GOOD_STEP: usize = 2 << 20;
 
@@ -54,7 +54,11 @@ const POOLS: [Pool; 6] = [
 ];
 
 impl Pool {
-    fn of(runtime: &Runtime, handle: u64) -> Answer<Pool> {
+    pub(crate) fn handle(&self) -> u64 {
+        self.handle
+    }
+
+    pub(crate) fn of(runtime: &Runtime, handle: u64) -> Answer<Pool> {
         let found = POOLS.into_iter().find(|pool| pool.handle == handle);
         found.filter(|pool| pool.agent == CPU || runtime.visible).ok_or(HSA_STATUS_ERROR_INVALID_MEMORY_POOL)
     }
@@ -87,10 +91,23 @@ pub(crate) struct Block {
     pub(crate) buffer: Buffer,
     /// Bytes asked for.
     bytes: usize,
-    pool: Pool,
+    pub(crate) pool: Pool,
+    /// It was made by another process.
+    pub(crate) imported: bool,
     user: Opaque,
     /// Called when it is freed.
     callbacks: Vec<(hsa_amd_deallocation_callback_t, Opaque)>,
+}
+
+impl Block {
+    fn new(buffer: Buffer, bytes: usize, pool: Pool) -> Block {
+        Block { buffer, bytes, pool, imported: false, user: Opaque(std::ptr::null_mut()), callbacks: Vec::new() }
+    }
+
+    /// Of another process.
+    pub(crate) fn imported(buffer: Buffer, bytes: usize, pool: Pool) -> Block {
+        Block { imported: true, ..Block::new(buffer, bytes, pool) }
+    }
 }
 
 /// See the module.
@@ -110,6 +127,18 @@ impl Memory {
 
     fn blocks_mut(&self) -> RwLockWriteGuard<'_, BTreeMap<u64, Block>> {
         self.blocks.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes note of memory; returns where it is.
+    pub(crate) fn add(&self, block: Block) -> u64 {
+        let address = block.buffer.address();
+        self.blocks_mut().insert(address, block);
+        address
+    }
+
+    /// Calls `then` with the memory that begins at an address.
+    pub(crate) fn with_block<T>(&self, address: u64, then: impl FnOnce(&Block) -> Answer<T>) -> Answer<T> {
+        self.blocks().get(&address).ok_or(HSA_STATUS_ERROR_INVALID_ARGUMENT).and_then(then)
     }
 
     /// Whether an address lies in what was allocated.
@@ -160,14 +189,11 @@ fn allocate(runtime: &Runtime, pool: Pool, bytes: usize, place: Out<*mut c_void>
         runtime.queues.check()?;
     }
     let buffer = runtime.client.alloc(kind, bytes as u64).map_err(failed)?;
-    let address = buffer.address();
-    let block = Block { buffer, bytes, pool, user: Opaque(std::ptr::null_mut()), callbacks: Vec::new() };
-    runtime.memory.blocks_mut().insert(address, block);
-    place.put(pointer(address))
+    place.put(pointer(runtime.memory.add(Block::new(buffer, bytes, pool))))
 }
 
 /// Frees what was allocated. Freeing nothing is nothing to do.
-fn free(runtime: &Runtime, address: u64) -> Answer {
+pub(crate) fn free(runtime: &Runtime, address: u64) -> Answer {
     if address == 0 {
         return Ok(());
     }
@@ -480,7 +506,7 @@ fn describe(runtime: &Runtime, address: u64) -> hsa_amd_pointer_info_t {
         global_flags: 0,
     };
     if let Some((start, block)) = block_at(&runtime.memory.blocks(), address) {
-        info.r#type = HSA_EXT_POINTER_TYPE_HSA;
+        info.r#type = if block.imported { HSA_EXT_POINTER_TYPE_IPC } else { HSA_EXT_POINTER_TYPE_HSA };
         (info.agentBaseAddress, info.hostBaseAddress) = (pointer(start), pointer(start));
         info.sizeInBytes = block.bytes;
         info.userData = block.user.0;

@@ -27,11 +27,8 @@ refused! {
         hsa_amd_interop_unmap_buffer
     ]
 
-    /// Memory and signals of other processes.
+    /// Signals of other processes: a session's signals lie in pools of its own.
     [
-        hsa_amd_ipc_memory_create
-        hsa_amd_ipc_memory_attach
-        hsa_amd_ipc_memory_detach
         hsa_amd_ipc_signal_create
         hsa_amd_ipc_signal_attach
     ]

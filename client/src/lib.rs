@@ -47,6 +47,7 @@ pub use queue::{Dispatch, Queue, QueueType, READ_INDEX, WRITE_INDEX};
 pub use session::Client;
 pub use signal::{Condition, Signal, SignalRef};
 
+pub use proto::ShareId;
 pub use proto::message::tenant::{BufferKind, MemoryUse, SymbolKind};
 pub use proto::message::tenant::{CuMask, QueuePriority};
 pub use proto::message::{DenyCode, DeviceFacts, EndReason, Fault, FaultKind, RefuseCode};

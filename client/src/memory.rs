@@ -4,11 +4,12 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 
 use proto::limits::PAGE_BYTES;
-use proto::message::TenantAnswer;
 use proto::message::tenant::{
-    AllocBuffer, BufferKind, CloseAlias, FreeBuffer, MapBuffer, OpenAlias, RefuseTouch, UnmapBuffer,
+    AllocBuffer, BufferKind, CloseAlias, ExportBuffer, FreeBuffer, ImportBuffer, MapBuffer, OpenAlias, RefuseTouch,
+    UnmapBuffer,
 };
-use proto::{BufferId, Bytes, ClaimedRange, DeviceAddress};
+use proto::message::{TenantAnswer, TenantRequest};
+use proto::{BufferId, Bytes, ClaimedRange, DeviceAddress, ShareId};
 use sys::arena::{ArenaError, ArenaRange};
 use sys::mapping::{Access, Mapping};
 use sys::memfd::MemFd;
@@ -21,7 +22,7 @@ use crate::session::{Client, Session};
 pub struct Buffer {
     pub(crate) raw: RawBuffer,
     // Declared after `raw`: the session outlives the request to free it.
-    _session: Arc<Session>,
+    session: Arc<Session>,
 }
 
 /// A buffer that does not keep its session alive.
@@ -36,7 +37,13 @@ pub(crate) struct RawBuffer {
 impl Client {
     /// Allocates memory of a kind, at least `bytes`, all zero.
     pub fn alloc(&self, kind: BufferKind, bytes: u64) -> Result<Buffer, ClientError> {
-        Ok(Buffer { raw: RawBuffer::new(&self.0, kind, bytes)?, _session: Arc::clone(&self.0) })
+        Ok(Buffer { raw: RawBuffer::new(&self.0, kind, bytes)?, session: Arc::clone(&self.0) })
+    }
+
+    /// Returns memory that another session of the tenant has [exported](Buffer::export), all of it. Stores of either are seen by the other.
+    pub fn import(&self, share: ShareId, bytes: u64) -> Result<Buffer, ClientError> {
+        let ask = |at| ImportBuffer { share, bytes: Bytes(bytes), at }.into();
+        Ok(Buffer { raw: RawBuffer::ask(&self.0, bytes, ask)?, session: Arc::clone(&self.0) })
     }
 
     /// Allocates device memory.
@@ -207,13 +214,22 @@ pub(crate) fn wanted(place: Option<&ArenaRange>) -> DeviceAddress {
 
 impl RawBuffer {
     pub(crate) fn new(session: &Session, kind: BufferKind, bytes: u64) -> Result<Self, ClientError> {
+        Self::ask(session, bytes, |at| AllocBuffer { kind, bytes: Bytes(bytes), at }.into())
+    }
+
+    /// Asks for `bytes` of memory at the place that is handed to `request`.
+    fn ask(
+        session: &Session,
+        bytes: u64,
+        request: impl FnOnce(DeviceAddress) -> TenantRequest,
+    ) -> Result<Self, ClientError> {
         let place = match place_aligned(session, bytes, alignment(bytes)) {
             // The arena is far larger than any limit, so what does not fit is over the limit; let the worker say which.
             Err(ClientError::Arena(ArenaError::Full { .. } | ArenaError::Impossible { .. })) => None,
             other => other?,
         };
         let at = wanted(place.as_ref());
-        let (answer, fd) = session.request(&AllocBuffer { kind, bytes: Bytes(bytes), at }.into())?;
+        let (answer, fd) = session.request(&request(at))?;
         let raw = |id, address: DeviceAddress, bytes: Bytes, memory| RawBuffer {
             connection: Arc::clone(&session.connection),
             id,
@@ -271,6 +287,15 @@ impl Buffer {
     /// Copies bytes out of the buffer.
     pub fn read(&self, offset: usize, into: &mut [u8]) -> Result<(), ClientError> {
         Ok(self.memory()?.read(offset, into)?)
+    }
+
+    /// Lets other sessions of the tenant [import](Client::import) the buffer by what is returned, for as long as this one has it. Who has imported it
+    /// keeps it.
+    pub fn export(&self) -> Result<ShareId, ClientError> {
+        match self.session.request(&ExportBuffer { buffer: self.raw.id }.into())? {
+            (TenantAnswer::BufferExported(answer), _) => Ok(answer.share),
+            (other, _) => Err(self.session.misunderstood(&other)),
+        }
     }
 
     /// Returns `bytes` bytes at `offset` as a claim, to name it in a request.

@@ -55,6 +55,10 @@ number!(
     ChargeId(u64 as U64), "c{}"
 );
 number!(
+    /// Memory that sessions of a tenant share; chosen by the broker, never reused while it lives. No secret: who may have it is decided by whose it is.
+    ShareId(u64 as U64), "m{}"
+);
+number!(
     /// A set of compute units that is scheduled on its own.
     PartitionId(u32 as U32), "p{}"
 );

@@ -44,7 +44,7 @@ pub mod wire;
 
 pub use ids::{
     BufferId, Bytes, ChargeId, CodeId, DeviceAddress, DeviceGeneration, Instant, LeaseGeneration, Nanos, PartitionId,
-    QueueId, RequestId, SessionId, TenantName,
+    QueueId, RequestId, SessionId, ShareId, TenantName,
 };
 pub use range::{BufferRange, ClaimedRange, RingSlots};
 pub use violation::Violation;

@@ -101,8 +101,11 @@ impl Books {
     /// Takes note of an action before it is carried out.
     pub(crate) fn note_action(&mut self, action: &Action, broker: &Broker) -> Result<(), Broken> {
         match action {
-            // Where a session runs costs nobody anything.
-            Action::MoveSession { .. } => Ok(()),
+            // Where a session runs costs nobody anything, and neither does what its tenant's other sessions may join.
+            Action::MoveSession { .. } | Action::ForgetMemory { .. } => Ok(()),
+            Action::KeepMemory { session, .. } | Action::PassMemory { session, .. } => {
+                self.alive(*session, action).map(|_| ())
+            }
             Action::SpawnWorker { session, tenant, .. } => self.begin(*session, *tenant),
             Action::CreateMemory { session, request, charge, bytes } => {
                 self.enter(*session, *request, *charge, bytes.0, broker)

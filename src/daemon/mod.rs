@@ -49,17 +49,18 @@ mod words;
 mod tests;
 
 use std::collections::{BTreeMap, VecDeque};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use broker::{AdminCommand, AdminError, AdminReply, AdminToken, Broker, ConfigError, ConnectionId, Input};
 use proto::message::{EndReason, WorkerReport};
-use proto::{Instant, LeaseGeneration, Nanos, SessionId};
+use proto::{ChargeId, Instant, LeaseGeneration, Nanos, SessionId};
 use sys::CallFailed;
 use sys::clock::Deadline;
 use sys::event::{Interest, Poller, Ready, Signal, Signals};
 use sys::listener::{ListenError, Listener, Permissions, StreamListener};
-use sys::memfd::MemoryError;
+use sys::memfd::{MemFd, MemoryError};
 use sys::processor::Processors;
 
 use crate::clock;
@@ -223,6 +224,10 @@ pub(crate) struct Daemon {
     rounds: Rounds,
     /// The reply to the command that is being handled.
     reply: Option<Result<AdminReply, AdminError>>,
+    /// The descriptor that came with the message that is being handled.
+    offered: Option<OwnedFd>,
+    /// Memory that sessions of one tenant share, by the charge it was made for.
+    shared: BTreeMap<ChargeId, MemFd>,
     /// Asked twice to stop: at once.
     stop_now: bool,
 }
@@ -274,6 +279,8 @@ impl Daemon {
             tap: Tap::default(),
             rounds: Rounds::new(began),
             reply: None,
+            offered: None,
+            shared: BTreeMap::new(),
             stop_now: false,
             settings,
         };
@@ -524,13 +531,16 @@ impl Daemon {
     fn hear(&mut self, session: SessionId) -> Result<bool, CallFailed> {
         let Some(worker) = self.sessions.get_mut(&session).and_then(|s| s.worker.as_mut()) else { return Ok(false) };
         match worker.hear() {
-            Heard::Said(request, report) => {
+            Heard::Said(request, report, descriptor) => {
                 if matches!(&report, Ok(WorkerReport::Leaving(last)) if last.reason == EndReason::DeviceLost) {
                     let life = worker.life;
                     tracing::error!(%session, device = life.device, generation = life.generation, "a session lost its device");
                     self.launcher.device_lost(life);
                 }
+                self.offered = descriptor;
                 self.feed(Input::WorkerSaid { session, request, report });
+                // Whatever nobody wanted is closed.
+                self.offered = None;
                 Ok(true)
             }
             Heard::Nothing => Ok(false),

@@ -5,9 +5,9 @@
 
 use broker::{Action, ConnectionId, Event, Input};
 use proto::gate::Level;
-use proto::message::worker::{ChargeGranted, SessionLimits};
+use proto::message::worker::{ChargeGranted, ChargeShared, SessionLimits};
 use proto::message::{RefuseCode, WorkerOrder};
-use proto::{Bytes, ChargeId, Instant, RequestId, SessionId, TenantName};
+use proto::{Bytes, ChargeId, Instant, RequestId, SessionId, ShareId, TenantName};
 use sys::event::Interest;
 use sys::memfd::{MemFd, MemoryError};
 
@@ -39,6 +39,12 @@ impl Daemon {
                 let created = self.create_memory(session, request, charge, bytes);
                 return Some(Input::MemoryCreated { session, charge, created });
             }
+            Action::KeepMemory { session, request, memory, bytes } => self.keep_memory(session, request, memory, bytes),
+            Action::PassMemory { session, request, charge, memory, bytes } => {
+                let created = self.pass_memory(session, request, charge, memory, bytes);
+                return Some(Input::MemoryCreated { session, charge, created });
+            }
+            Action::ForgetMemory { memory } => drop(self.shared.remove(&memory)),
             Action::GrantLease { session, generation, give_back_after, level, scrub, max_dispatch } => {
                 let lease = Grant { generation, give_back_after, level, scrub, max_dispatch };
                 let granted_at = self.worker(session).and_then(|w| w.gate.grant(now, &lease));
@@ -180,6 +186,42 @@ impl Daemon {
                 false
             }
         }
+    }
+
+    /// Keeps memory that a worker offers to its tenant's other sessions.
+    fn keep_memory(&mut self, session: SessionId, request: RequestId, memory: ChargeId, bytes: Bytes) {
+        let size = usize::try_from(bytes.0).unwrap_or(usize::MAX);
+        match self.offered.take().ok_or(MemoryError::NotMemory).and_then(|fd| MemFd::adopt(fd, size)) {
+            Ok(object) => {
+                self.shared.insert(memory, object);
+                let order = ChargeShared { share: ShareId(memory.0) }.into();
+                self.with_worker(session, |worker| worker.say(request, &order, None));
+            }
+            Err(error) => {
+                tracing::error!(%error, %session, "a worker offers what is not its memory and is ended");
+                if let Some(worker) = self.worker(session) {
+                    worker.kill();
+                }
+            }
+        }
+    }
+
+    /// Passes memory that is kept on to another session.
+    fn pass_memory(
+        &mut self,
+        session: SessionId,
+        request: RequestId,
+        charge: ChargeId,
+        memory: ChargeId,
+        bytes: Bytes,
+    ) -> bool {
+        let copy = self.shared.get(&memory).and_then(|object| object.duplicate().ok());
+        let found = copy.is_some();
+        if found {
+            let order = ChargeGranted { charge, bytes }.into();
+            self.with_worker(session, |worker| worker.say(request, &order, copy));
+        }
+        found
     }
 
     /// Talks to a worker. One that does not listen is ended; one that is slow is told the rest when its channel has room.

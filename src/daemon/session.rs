@@ -94,8 +94,8 @@ pub(super) enum Deaf {
 #[derive(Debug)]
 #[allow(clippy::large_enum_variant, reason = "one at a time, on the stack of the loop")]
 pub(super) enum Heard {
-    /// A message, or how it broke the protocol.
-    Said(RequestId, Result<WorkerReport, Violation>),
+    /// A message and the descriptor that came with it, or how it broke the protocol.
+    Said(RequestId, Result<WorkerReport, Violation>, Option<OwnedFd>),
     /// Nothing more at the moment.
     Nothing,
     /// The worker closed the channel, or the channel failed.
@@ -185,10 +185,10 @@ impl Worker {
         let Some(channel) = &self.channel else { return Heard::Nothing };
         match receive(channel) {
             Ok(packet) => match WorkerReport::decode(packet.bytes(), packet.fds.len()) {
-                Ok((request, report)) => Heard::Said(request, Ok(report)),
-                Err(violation) => Heard::Said(RequestId::EVENT, Err(violation)),
+                Ok((request, report)) => Heard::Said(request, Ok(report), packet.fds.into_iter().next()),
+                Err(violation) => Heard::Said(RequestId::EVENT, Err(violation), None),
             },
-            Err(NoPacket::Violation(violation)) => Heard::Said(RequestId::EVENT, Err(violation)),
+            Err(NoPacket::Violation(violation)) => Heard::Said(RequestId::EVENT, Err(violation), None),
             Err(NoPacket::NotYet) => Heard::Nothing,
             Err(NoPacket::Closed) => Heard::Closed,
         }
@@ -210,7 +210,7 @@ pub(super) fn part(channel: &Channel) {
     ) {}
 }
 
-/// A packet as it came. Its descriptors are closed with it: nobody who talks to the broker may send any.
+/// A packet as it came. Its descriptors are closed with it, unless its kind carries them.
 pub(super) struct Incoming {
     buffer: [u8; MAX_MESSAGE],
     len: usize,

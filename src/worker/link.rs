@@ -5,14 +5,15 @@
 
 use proto::limits::{MAX_FDS, MAX_MESSAGE};
 use proto::message::worker::{
-    Backing, ChargeDenied, ChargeKind, ChargeRequest, Leaving, ReleaseCharge, SessionLimits, UsageChanged,
+    Backing, ChargeDenied, ChargeKind, ChargeRequest, JoinCharge, Leaving, ReleaseCharge, SessionLimits, ShareCharge,
+    UsageChanged,
 };
 use proto::message::{EndReason, WorkerOrder, WorkerReport};
 use proto::text::Text;
 use proto::wire::Message;
-use proto::{Bytes, ChargeId, RequestId, Violation};
+use proto::{Bytes, ChargeId, RequestId, ShareId, Violation};
 use std::collections::HashMap;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use sys::memfd::MemFd;
 use sys::socket::{Channel, ReceiveError};
@@ -21,7 +22,8 @@ use sys::socket::{Channel, ReceiveError};
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Charge {
     id: ChargeId,
-    kind: ChargeKind,
+    /// What of it counts here; what is shared is counted by the broker.
+    counts: Usage,
     pub(super) bytes: u64,
 }
 
@@ -66,13 +68,14 @@ impl Usage {
 enum Answer {
     Granted(ChargeId, Bytes, OwnedFd),
     Noted(ChargeId, Bytes),
+    Shared(ShareId),
     Denied(ChargeDenied),
 }
 
 struct Books {
     last: u32,
-    /// Requests that wait, with what they are for, and their answers once they came.
-    open: HashMap<u32, (ChargeKind, Option<Answer>)>,
+    /// Requests that wait, with what they are for if it counts here, and their answers once they came.
+    open: HashMap<u32, (Option<ChargeKind>, Option<Answer>)>,
     gone: bool,
     limits: SessionLimits,
     usage: Usage,
@@ -125,33 +128,38 @@ impl Link {
 
     /// Has memory pinned: charged, created by the broker, sealed, all zero.
     pub(super) fn charge_memory(&self, kind: ChargeKind, bytes: u64) -> Result<(Charge, MemFd), NoCharge> {
-        match self.ask(kind, Backing::Memfd, bytes)? {
-            Answer::Granted(id, Bytes(bytes), fd) => {
-                let charge = Charge { id, kind, bytes };
-                match MemFd::adopt(fd, usize::try_from(bytes).unwrap_or(0)) {
-                    Ok(memory) => Ok((charge, memory)),
-                    // Our own broker sent something else: nothing it says can be relied on.
-                    Err(_) => Err(NoCharge::BrokerGone),
-                }
-            }
+        let request = ChargeRequest { kind, backing: Backing::Memfd, bytes: Bytes(bytes) };
+        granted(self.ask(Some(kind), request, None)?, |bytes| Usage::of(kind, bytes))
+    }
+
+    /// Offers the memory of a charge to the tenant's other sessions; returns what it is offered by.
+    pub(super) fn share(&self, charge: &Charge, memory: &MemFd) -> Result<ShareId, NoCharge> {
+        match self.ask(None, ShareCharge { charge: charge.id }, Some(memory.as_fd()))? {
+            Answer::Shared(share) => Ok(share),
             Answer::Denied(denied) => Err(denied.into()),
-            Answer::Noted(..) => Err(NoCharge::BrokerGone),
+            Answer::Granted(..) | Answer::Noted(..) => Err(NoCharge::BrokerGone),
         }
+    }
+
+    /// Joins memory that another session offers.
+    pub(super) fn join(&self, share: ShareId, bytes: u64) -> Result<(Charge, MemFd), NoCharge> {
+        granted(self.ask(None, JoinCharge { share, bytes: Bytes(bytes) }, None)?, |_| Usage::default())
     }
 
     /// Has an amount noted, without memory.
     pub(super) fn charge_amount(&self, kind: ChargeKind, bytes: u64) -> Result<Charge, NoCharge> {
-        match self.ask(kind, Backing::Driver, bytes)? {
-            Answer::Noted(id, Bytes(bytes)) => Ok(Charge { id, kind, bytes }),
+        let request = ChargeRequest { kind, backing: Backing::Driver, bytes: Bytes(bytes) };
+        match self.ask(Some(kind), request, None)? {
+            Answer::Noted(id, Bytes(bytes)) => Ok(Charge { id, counts: Usage::of(kind, bytes), bytes }),
             Answer::Denied(denied) => Err(denied.into()),
-            Answer::Granted(..) => Err(NoCharge::BrokerGone),
+            Answer::Granted(..) | Answer::Shared(_) => Err(NoCharge::BrokerGone),
         }
     }
 
     /// Gives a charge back.
     #[allow(clippy::needless_pass_by_value, reason = "a charge can be given back once")]
     pub(super) fn release(&self, charge: Charge) {
-        let less = Usage::of(charge.kind, charge.bytes);
+        let less = charge.counts;
         {
             let mut books = self.books();
             books.usage.vram = books.usage.vram.saturating_sub(less.vram);
@@ -160,14 +168,19 @@ impl Link {
         self.say(ReleaseCharge { charge: charge.id });
     }
 
-    fn ask(&self, kind: ChargeKind, backing: Backing, bytes: u64) -> Result<Answer, NoCharge> {
+    fn ask(
+        &self,
+        kind: Option<ChargeKind>,
+        request: impl Into<WorkerReport>,
+        with: Option<BorrowedFd<'_>>,
+    ) -> Result<Answer, NoCharge> {
         let mut books = self.books();
         books.last = books.last.wrapping_add(1).max(1);
         let number = books.last;
         books.open.insert(number, (kind, None));
         drop(books);
-        let request = WorkerReport::from(ChargeRequest { kind, backing, bytes: Bytes(bytes) });
-        if self.channel.send(request.encode(RequestId(number)).as_bytes(), &[]).is_err() {
+        let fds: Vec<_> = with.into_iter().collect();
+        if self.channel.send(request.into().encode(RequestId(number)).as_bytes(), &fds).is_err() {
             self.books().open.remove(&number);
             return Err(NoCharge::BrokerGone);
         }
@@ -209,6 +222,7 @@ impl Link {
                 None => return Heard::Nothing,
             },
             WorkerOrder::ChargeNoted(noted) => Answer::Noted(noted.charge, noted.bytes),
+            WorkerOrder::ChargeShared(shared) => Answer::Shared(shared.share),
             WorkerOrder::ChargeDenied(denied) => Answer::Denied(denied),
             WorkerOrder::LimitsChanged(changed) => {
                 self.set_limits(changed.limits);
@@ -225,8 +239,8 @@ impl Link {
         let Books { open, usage, .. } = &mut *books;
         // An answer nobody waits for is our own bug; whatever came with it is closed here.
         if let Some((kind, slot)) = open.get_mut(&request.0) {
-            if let Answer::Granted(_, bytes, _) | Answer::Noted(_, bytes) = &answer {
-                let more = Usage::of(*kind, bytes.0);
+            if let (Some(kind), Answer::Granted(_, bytes, _) | Answer::Noted(_, bytes)) = (*kind, &answer) {
+                let more = Usage::of(kind, bytes.0);
                 usage.vram = usage.vram.saturating_add(more.vram);
                 usage.host = usage.host.saturating_add(more.host);
             }
@@ -235,6 +249,19 @@ impl Link {
         drop(books);
         self.answered.notify_all();
         Heard::Nothing
+    }
+}
+
+/// Takes memory that was granted.
+fn granted(answer: Answer, counts: impl FnOnce(u64) -> Usage) -> Result<(Charge, MemFd), NoCharge> {
+    match answer {
+        Answer::Granted(id, Bytes(bytes), fd) => match MemFd::adopt(fd, usize::try_from(bytes).unwrap_or(0)) {
+            Ok(memory) => Ok((Charge { id, counts: counts(bytes), bytes }, memory)),
+            // Our own broker sent something else: nothing it says can be relied on.
+            Err(_) => Err(NoCharge::BrokerGone),
+        },
+        Answer::Denied(denied) => Err(denied.into()),
+        Answer::Noted(..) | Answer::Shared(_) => Err(NoCharge::BrokerGone),
     }
 }
 

@@ -60,8 +60,10 @@ use sys::processor::Processors;
 use sys::socket::Channel;
 use tenant::Tenant;
 
-/// Descriptors a worker may have. It keeps about ten, and a few more while it answers a request.
+/// Descriptors a worker may have besides those of memory that it keeps. It has about ten, and a few more while it answers a request.
 const DESCRIPTORS_MAX: u64 = 64;
+/// Of how many buffers it keeps the descriptor, so that the tenant can offer them to its other sessions.
+const KEPT_MAX: u64 = 1024;
 /// How long the device may take to stop when the session ends. The broker's patience is longer.
 const STOP_PATIENCE: Duration = Duration::from_millis(500);
 
@@ -117,7 +119,7 @@ struct Worker {
 fn begin() -> Result<Worker, StartError> {
     fence::become_undumpable()?;
     fence::give_up_new_privileges()?;
-    for bound in [Bound::CoreBytes(0), Bound::Descriptors(DESCRIPTORS_MAX)] {
+    for bound in [Bound::CoreBytes(0), Bound::Descriptors(fence::descriptors(DESCRIPTORS_MAX + KEPT_MAX))] {
         bound.apply()?;
     }
     let nothing_yet = SessionLimits { vram: Bytes(0), host_memory: Bytes(0), queues: 0, max_dispatch: Nanos(0) };

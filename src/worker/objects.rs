@@ -6,6 +6,7 @@
 use super::aliases::AliasBooks;
 use super::link::{Charge, NoCharge, Over};
 use super::shared::{Command, Pool, Shared};
+use super::{DESCRIPTORS_MAX, KEPT_MAX};
 use crate::device::{Allocate, Allocation, CuMask, DeviceError, DeviceFacts, DeviceMemory, QueueSpec, Rights};
 use gcn::code_object::CodeObject;
 use gcn::hardware::CuHardware;
@@ -15,8 +16,8 @@ use proto::limits::{
     SIGNAL_POOLS_PER_SESSION_MAX,
 };
 use proto::message::tenant::{
-    AllocBuffer, BufferKind, BufferShared, CodeReady, CodeShared, CreateQueue, Denied, Done, LoadCode, MapBuffer,
-    MemoryUse, QueuePriority, QueueReady, SetQueueUnits, Symbol, SymbolKind,
+    AllocBuffer, BufferExported, BufferKind, BufferShared, CodeReady, CodeShared, CreateQueue, Denied, Done,
+    ImportBuffer, LoadCode, MapBuffer, MemoryUse, QueuePriority, QueueReady, SetQueueUnits, Symbol, SymbolKind,
 };
 use proto::message::worker::ChargeKind;
 use proto::message::{DenyCode, TenantAnswer, TenantRequest};
@@ -28,6 +29,7 @@ use proto::{BufferId, Bytes, CodeId, DeviceAddress, QueueId};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, sync_channel};
+use sys::fence;
 use sys::mapping::{Access, Mapping};
 use sys::memfd::{MemFd, MemoryError};
 
@@ -116,6 +118,8 @@ struct BufferEntry {
     bytes: u64,
     kind: BufferKind,
     charge: Charge,
+    /// Kept so that it can be offered to the tenant's other sessions; `None` where there are too many to keep them all.
+    memory: Option<MemFd>,
 }
 
 struct QueueEntry {
@@ -145,6 +149,9 @@ pub(super) struct Objects {
     codes: HashMap<CodeId, CodeEntry>,
     last: u32,
     aliases: AliasBooks,
+    /// Of how many buffers a descriptor is kept, and at most.
+    kept: usize,
+    kept_max: usize,
     /// Where a suspended context is kept. Charged with the first queue, given back with the last.
     save_area: Option<Charge>,
 }
@@ -157,6 +164,9 @@ impl Objects {
         }
         Objects {
             aliases: AliasBooks::default(),
+            kept: 0,
+            kept_max: usize::try_from(fence::descriptors(KEPT_MAX + DESCRIPTORS_MAX).saturating_sub(DESCRIPTORS_MAX))
+                .unwrap_or(0),
             shared,
             memory,
             device,
@@ -175,6 +185,8 @@ impl Objects {
         match request {
             TenantRequest::AllocBuffer(wanted) => self.alloc_buffer(&wanted),
             TenantRequest::FreeBuffer(which) => self.free_buffer(which.buffer).map(done),
+            TenantRequest::ExportBuffer(which) => self.export_buffer(which.buffer),
+            TenantRequest::ImportBuffer(wanted) => self.import_buffer(&wanted),
             TenantRequest::CreateQueue(wanted) => self.create_queue(&wanted),
             TenantRequest::DestroyQueue(which) => self.destroy_queue(which.queue).map(done),
             TenantRequest::SetQueueUnits(wanted) => self.set_units(&wanted).map(done),
@@ -231,14 +243,20 @@ impl Objects {
 
     /// Charges memory and lets kernels see it. On any failure nothing is left.
     fn pin(&self, kind: ChargeKind, bytes: u64, rights: Rights, at: DeviceAddress) -> Result<Pinned, No> {
-        let page = sys::page_size() as u64;
-        if !at.0.is_multiple_of(page) {
-            return Err(No::because(DenyCode::Address, format!("{at} is not the start of a page")));
-        }
-        if at.0 != 0 && at.0 < super::facts::ARENA_LOWEST {
-            return Err(No::because(DenyCode::Address, format!("{at} is below the lowest address of an arena")));
-        }
+        check_place(at)?;
         let (charge, memory) = self.shared.link.charge_memory(kind, bytes)?;
+        self.pin_charged(charge, memory, kind, rights, at)
+    }
+
+    /// Lets kernels see memory that is charged. On any failure nothing is left, the charge neither.
+    fn pin_charged(
+        &self,
+        charge: Charge,
+        memory: MemFd,
+        kind: ChargeKind,
+        rights: Rights,
+        at: DeviceAddress,
+    ) -> Result<Pinned, No> {
         // Everything of ours is closed when this returns; only then may the charge be given back.
         let shown = self.show(&charge, &memory, kind, rights, at);
         match shown {
@@ -315,10 +333,47 @@ impl Objects {
             }
             self.pools += 1;
         }
+        let kept = if is_pool { None } else { self.keep(&memory) };
+        Ok(self.add_buffer(BufferEntry { address, bytes, kind: wanted.kind, charge, memory: kept }, memory))
+    }
+
+    /// Keeps a descriptor of memory, as long as there are enough left for everything else.
+    fn keep(&mut self, memory: &MemFd) -> Option<MemFd> {
+        let copy = (self.kept < self.kept_max).then(|| memory.duplicate().ok()).flatten();
+        self.kept += usize::from(copy.is_some());
+        copy
+    }
+
+    fn add_buffer(&mut self, entry: BufferEntry, memory: MemFd) -> Answer {
         let id = BufferId(self.next_id());
-        self.buffers.insert(id, BufferEntry { address, bytes, kind: wanted.kind, charge });
-        let answer = BufferShared { buffer: id, bytes: Bytes(bytes), address: DeviceAddress(address) };
-        Ok((answer.into(), Some(memory)))
+        let answer = BufferShared { buffer: id, bytes: Bytes(entry.bytes), address: DeviceAddress(entry.address) };
+        self.buffers.insert(id, entry);
+        (answer.into(), Some(memory))
+    }
+
+    /// Offers a buffer to the tenant's other sessions.
+    fn export_buffer(&self, id: BufferId) -> Result<Answer, No> {
+        let entry = self.buffers.get(&id).ok_or_else(|| No::unknown(id))?;
+        let memory = entry.memory.as_ref().ok_or_else(|| No::because(DenyCode::Unsupported, NOT_KEPT))?;
+        let share = self.shared.link.share(&entry.charge, memory)?;
+        Ok((BufferExported { share }.into(), None))
+    }
+
+    /// Lets this session see a buffer of another one.
+    fn import_buffer(&mut self, wanted: &ImportBuffer) -> Result<Answer, No> {
+        if self.buffers.len() >= BUFFERS_PER_SESSION_MAX {
+            return Err(No::objects("buffers", BUFFERS_PER_SESSION_MAX));
+        }
+        if self.device.chooses_addresses {
+            return Err(No::because(DenyCode::Unsupported, "this device's memory stays in the session it was made in"));
+        }
+        check_place(wanted.at)?;
+        let (charge, memory) = self.shared.link.join(wanted.share, wanted.bytes.0)?;
+        // To the device it is memory that is there anyway.
+        let pinned = self.pin_charged(charge, memory, ChargeKind::Host, Rights::ReadWrite, wanted.at)?;
+        let Pinned { charge, memory, address, bytes } = pinned;
+        // What was joined is not passed on, so nothing of it is kept.
+        Ok(self.add_buffer(BufferEntry { address, bytes, kind: BufferKind::Host, charge, memory: None }, memory))
     }
 
     fn free_buffer(&mut self, id: BufferId) -> Result<(), No> {
@@ -329,6 +384,8 @@ impl Objects {
             self.shared.remove_pool(entry.address);
             self.pools -= 1;
         }
+        self.kept -= usize::from(entry.memory.is_some());
+        drop(entry.memory);
         self.unpin(entry.address, entry.charge);
         Ok(())
     }
@@ -534,6 +591,18 @@ impl Objects {
     }
 }
 
+/// Checks where memory is wanted.
+fn check_place(at: DeviceAddress) -> Result<(), No> {
+    let page = sys::page_size() as u64;
+    if !at.0.is_multiple_of(page) {
+        return Err(No::because(DenyCode::Address, format!("{at} is not the start of a page")));
+    }
+    if at.0 != 0 && at.0 < super::facts::ARENA_LOWEST {
+        return Err(No::because(DenyCode::Address, format!("{at} is below the lowest address of an arena")));
+    }
+    Ok(())
+}
+
 /// Memory that is charged and that kernels see.
 struct Pinned {
     charge: Charge,
@@ -547,6 +616,8 @@ const UNIT_WORDS: usize = (proto::limits::CU_MASK_BITS / 32) as usize;
 
 /// The largest pool: what the most signals take.
 const POOL_BYTES_MAX: Bytes = Bytes(1 << 20);
+
+const NOT_KEPT: &str = "this buffer cannot be shared: it is a signal pool, shared already, or one of more buffers than a session keeps open (1024, or what `ulimit -n` leaves)";
 
 const NARROWED: &str = "this device narrows a session, not a queue: set the units while the session has one queue, and reset them before it gets another";
 

@@ -38,6 +38,11 @@ impl Bound {
     }
 }
 
+/// Returns how many descriptors this process may have, at most `wanted`.
+pub fn descriptors(wanted: u64) -> u64 {
+    rustix::process::getrlimit(Resource::Nofile).maximum.unwrap_or(u64::MAX).min(wanted)
+}
+
 /// Gives up, for this thread and all it starts, the right to gain privileges by running a program (PR_SET_NO_NEW_PRIVS).
 pub fn give_up_new_privileges() -> Result<(), CallFailed> {
     rustix::thread::set_no_new_privs(true).during("prctl(PR_SET_NO_NEW_PRIVS)", "give up gaining privileges")

@@ -10,6 +10,7 @@ mod program;
 mod reader;
 mod rig;
 mod sessions;
+mod shared;
 mod tenants;
 mod trace;
 

@@ -342,7 +342,7 @@ impl State {
         loop {
             let Some(worker) = &session.worker else { return };
             let mut packet = [0; MAX_MESSAGE];
-            let received = match worker.receive(&mut packet, 0) {
+            let received = match worker.receive(&mut packet, 1) {
                 Ok(received) => received,
                 Err(ReceiveError::WouldBlock) => return,
                 Err(_) => {
@@ -350,7 +350,8 @@ impl State {
                     return;
                 }
             };
-            let (request, report) = WorkerReport::decode(&packet[..received.len], 0).expect("workers speak well");
+            let fds = received.fds.len();
+            let (request, report) = WorkerReport::decode(&packet[..received.len], fds).expect("workers speak well");
             match report {
                 WorkerReport::Ready(_) => session.ready = true,
                 WorkerReport::FaultReport(report) => session.faults.push(report.fault),
@@ -359,6 +360,11 @@ impl State {
                 }
                 WorkerReport::ReleaseCharge(release) => {
                     session.charges.remove(&release.charge).expect("a charge is given back once");
+                }
+                // There is nobody to share with here; tests/broker has sessions that do.
+                WorkerReport::ShareCharge(_) | WorkerReport::JoinCharge(_) => {
+                    let code = DenyCode::UnknownObject;
+                    session.order(request, ChargeDenied { code, asked: 0, limit: 0, used: 0 }, &[]);
                 }
                 WorkerReport::ChargeRequest(wanted) => {
                     let bytes = wanted.bytes.0.next_multiple_of(PAGE_BYTES);

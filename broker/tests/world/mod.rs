@@ -223,6 +223,12 @@ impl World {
                 self.workers.remove(&session);
                 self.gone.insert(session);
             }
+            Action::KeepMemory { session, .. } => drop(self.worker(session)),
+            Action::ForgetMemory { .. } => {}
+            Action::PassMemory { session, charge, bytes, .. } => {
+                self.worker(session).charges.push((charge, bytes.0));
+                return Some(Input::MemoryCreated { session, charge, created: true });
+            }
             Action::Reply { reply, .. } => self.replies.push(reply),
             Action::Emit(event) => {
                 if let Event::Ended { session, reason, .. } = event {

@@ -3,7 +3,7 @@
 //! The worker answers every request with exactly one answer that bears its request id: the one named at the request, or
 //! [`Denied`]. Work itself never travels here; it goes through rings and signals in shared memory.
 
-use crate::ids::{BufferId, Bytes, CodeId, DeviceAddress, DeviceGeneration, QueueId, SessionId, TenantName};
+use crate::ids::{BufferId, Bytes, CodeId, DeviceAddress, DeviceGeneration, QueueId, SessionId, ShareId, TenantName};
 use crate::limits::{CU_MASK_BITS, SENTENCE_MAX, SYMBOL_NAME_MAX};
 use crate::message::shared::{DenyCode, DeviceFacts, EndReason, Fault, RefuseCode};
 use crate::range::ClaimedRange;
@@ -158,6 +158,20 @@ messages! {
             /// The address that was asked for.
             at: DeviceAddress,
         }
+        /// Lets other sessions of the tenant see a buffer, too, for as long as this one has it. Answer: [`BufferExported`].
+        ExportBuffer = 0x0212, fds 0 {
+            /// Which.
+            buffer: BufferId,
+        }
+        /// Asks for memory that another session of the tenant has exported. It stays for as long as anybody has it. Answer: [`BufferShared`].
+        ImportBuffer = 0x0213, fds 0 {
+            /// By what it was exported.
+            share: ShareId,
+            /// Its size.
+            bytes: Bytes,
+            /// Where it shall lie, in the tenant's arena.
+            at: DeviceAddress,
+        }
     }
 }
 
@@ -302,6 +316,11 @@ messages! {
         AliasTouched = 0x030e, fds 0 {
             /// The address.
             at: DeviceAddress,
+        }
+        /// A buffer may be imported by other sessions of the tenant.
+        BufferExported = 0x030f, fds 0 {
+            /// By what.
+            share: ShareId,
         }
     }
 }

@@ -6,7 +6,7 @@
 //! A worker is semi-trusted: what it says is decoded and checked like a tenant's words, and it can only spend what its
 //! tenant has. One that breaks the protocol is killed.
 
-use crate::ids::{Bytes, ChargeId, DeviceGeneration, Nanos, PartitionId, SessionId, TenantName};
+use crate::ids::{Bytes, ChargeId, DeviceGeneration, Nanos, PartitionId, SessionId, ShareId, TenantName};
 use crate::limits::{DEVICE_NAME_MAX, SENTENCE_MAX};
 use crate::message::shared::{DenyCode, DeviceFacts, EndReason, Fault};
 use crate::text::Text;
@@ -93,6 +93,19 @@ messages! {
             /// More about it, for the log.
             text: Text<{ SENTENCE_MAX }>,
         }
+        /// Offers memory to other sessions of the tenant, for as long as the charge stands. The descriptor is the object that came with the charge:
+        /// the only one that ever travels this way. Answer: [`ChargeShared`] or [`ChargeDenied`].
+        ShareCharge = 0x0406, fds 1 {
+            /// Which charge.
+            charge: ChargeId,
+        }
+        /// Asks for memory that another session of the tenant offers. Answer: [`ChargeGranted`], not all zero, or [`ChargeDenied`].
+        JoinCharge = 0x0407, fds 0 {
+            /// By what it is offered.
+            share: ShareId,
+            /// How large it is.
+            bytes: Bytes,
+        }
     }
 }
 
@@ -169,6 +182,11 @@ messages! {
         Stop = 0x0508, fds 0 {
             /// Why.
             reason: EndReason,
+        }
+        /// The memory is offered to other sessions of the tenant.
+        ChargeShared = 0x0509, fds 0 {
+            /// By what.
+            share: ShareId,
         }
     }
 }

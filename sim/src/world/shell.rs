@@ -145,6 +145,11 @@ impl World<'_> {
                 self.note_event(&event)?;
                 None
             }
+            // No program of these worlds offers memory to another.
+            Action::KeepMemory { .. } | Action::ForgetMemory { .. } => None,
+            Action::PassMemory { session, charge, .. } => {
+                Some(Input::MemoryCreated { session, charge, created: false })
+            }
             Action::EndTenant { .. } => None,
         };
         let about_lease = matches!(answer, Some(Input::GrantOutcome { .. } | Input::TakeOutcome { .. }));
