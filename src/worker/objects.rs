@@ -354,6 +354,9 @@ impl Objects {
     /// Offers a buffer to the tenant's other sessions.
     fn export_buffer(&self, id: BufferId) -> Result<Answer, No> {
         let entry = self.buffers.get(&id).ok_or_else(|| No::unknown(id))?;
+        if self.device.chooses_addresses {
+            return Err(No::because(DenyCode::Unsupported, STAYS));
+        }
         let memory = entry.memory.as_ref().ok_or_else(|| No::because(DenyCode::Unsupported, NOT_KEPT))?;
         let share = self.shared.link.share(&entry.charge, memory)?;
         Ok((BufferExported { share }.into(), None))
@@ -365,7 +368,7 @@ impl Objects {
             return Err(No::objects("buffers", BUFFERS_PER_SESSION_MAX));
         }
         if self.device.chooses_addresses {
-            return Err(No::because(DenyCode::Unsupported, "this device's memory stays in the session it was made in"));
+            return Err(No::because(DenyCode::Unsupported, STAYS));
         }
         check_place(wanted.at)?;
         let (charge, memory) = self.shared.link.join(wanted.share, wanted.bytes.0)?;
@@ -616,6 +619,8 @@ const UNIT_WORDS: usize = (proto::limits::CU_MASK_BITS / 32) as usize;
 
 /// The largest pool: what the most signals take.
 const POOL_BYTES_MAX: Bytes = Bytes(1 << 20);
+
+const STAYS: &str = "this device's memory stays in the session it was made in";
 
 const NOT_KEPT: &str = "this buffer cannot be shared: it is a signal pool, shared already, or one of more buffers than a session keeps open (1024, or what `ulimit -n` leaves)";
 
