@@ -10,8 +10,10 @@ __global__ void tiles(const int *in, int *sums, int *ranks) {
     for (int d = 8; d > 0; d /= 2) v += tile.shfl_xor(v, d);
     block.sync();
     int at = blockIdx.x * blockDim.x + threadIdx.x;
-    ranks[at] = tile.thread_rank();
-    if (tile.thread_rank() == 0) sums[at / 16] = v;
+    // Not tile.thread_rank(): in the headers of HIP 5.7 the names of a tile are ambiguous.
+    int rank = block.thread_rank() % 16;
+    ranks[at] = rank;
+    if (rank == 0) sums[at / 16] = v;
 }
 
 int main() {

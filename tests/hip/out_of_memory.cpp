@@ -4,6 +4,11 @@
 __global__ void set(int *v, int value) { v[blockIdx.x * blockDim.x + threadIdx.x] = value; }
 
 int main() {
+    // Code and queues take memory, too: HIP makes them when they are first needed, and later ones do not survive that there is none left.
+    int *first;
+    HIP(hipMalloc(&first, 256 * sizeof(int)));
+    set<<<1, 256>>>(first, 1);
+    HIP(hipDeviceSynchronize());
     size_t free, total;
     HIP(hipMemGetInfo(&free, &total));
     void *much = nullptr;

@@ -1,5 +1,8 @@
 // Pinned host memory: the device reads and writes it in place, and copies from it run beside the host.
 #include "check.h"
+#if HIP_VERSION_MAJOR >= 6
+#define memoryType type  // its name since HIP 6
+#endif
 
 __global__ void twice(const int *in, int *out, int n) {
     int i = blockIdx.x * blockDim.x + threadIdx.x;

@@ -94,7 +94,7 @@ fn apt(folder: &Path, arguments: &[&str]) -> Result<()> {
 }
 
 /// Returns the archive that this system gets Debian from.
-fn mirror() -> Result<String> {
+pub(crate) fn mirror() -> Result<String> {
     let mut files = vec![PathBuf::from("/etc/apt/sources.list")];
     if let Ok(parts) = fs::read_dir("/etc/apt/sources.list.d") {
         files.extend(parts.filter_map(Result::ok).map(|entry| entry.path()));

@@ -33,7 +33,7 @@ pub(crate) fn into(prefix: &Path) -> Result<()> {
     Ok(())
 }
 
-fn place(built: &Path, prefix: &Path) -> Result<()> {
+pub(crate) fn place(built: &Path, prefix: &Path) -> Result<()> {
     for (name, below) in FILES {
         let (from, to) = (built.join(name), prefix.join(below));
         let folder = to.parent().context("a file lies in a folder")?;

@@ -1,22 +1,26 @@
 //! Unmodified programs against the drop-in library: rocminfo, the HIP programs of `tests/hip`, several at once, and in a sandbox.
 //!
 //! Promise: everything runs against a broker of its own that is started here and ended here; a program passes if it says that its results are
-//! right and ends as it should; what is known to be missing is named in the table, and must be missing in the known way; and at the end the
-//! broker lives and holds no session. The table says what was seen, program by program, with the versions of the packages it was seen with.
+//! right and ends as it should; and at the end the broker lives and holds no session. The table says what was seen, program by program, with the versions of the packages it was seen with.
 
 mod broker;
+pub(crate) mod cost;
+mod place;
 mod programs;
 mod sharing;
+pub(crate) mod suite;
 
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 
 use broker::{Broker, Outcome, Setup, run};
-use programs::{Expected, PROGRAMS};
+use place::Place;
+use programs::{Expected, HSA, OPENCL, PROGRAMS};
+use suite::Suite;
 
 /// The packages whose versions the table names.
 const PACKAGES: [&str; 4] = ["rocminfo", "libamdhip64-5", "hipcc", "libamd-comgr2"];
@@ -49,10 +53,9 @@ struct Row {
 /// Runs everything, or of the programs of `tests/hip` and the sharing only what has this in its name.
 pub(crate) fn check(only: Option<&str>) -> Result<()> {
     let root = crate::root();
-    let place = Place::prepare(&root)?;
-    place.compile(&root)?;
-    let (config, device) = (CONFIG.to_owned(), DEVICE.to_owned());
-    let broker = Broker::start(&place, &Setup { name: "interop", config, device, processors: None })?;
+    let place = Place::prepare(&root, None)?;
+    place.compile()?;
+    let broker = start(&place)?;
     let wanted = |name: &str| only.is_none_or(|only| name.contains(only));
     let mut rows = Vec::new();
     if only.is_none() {
@@ -61,85 +64,41 @@ pub(crate) fn check(only: Option<&str>) -> Result<()> {
     for program in PROGRAMS.iter().filter(|program| wanted(program.name)) {
         rows.push(one(&broker, program.name, program.environment, &program.expected));
     }
+    rows.extend(HSA.iter().filter(|name| wanted(name)).map(|name| one(&broker, name, &[], &Expected::Right)));
     if only.is_none() {
-        rows.extend([together(&broker), sandboxed(&broker, &place)]);
+        rows.extend([together(&broker), with_its_own(&broker, &place), sandboxed(&broker, &place)]);
     }
     rows.push(reclaimed(&broker));
     broker.end()?;
     if wanted("sharing") {
         rows.extend(sharing::check(&place)?);
     }
-    report(&rows)
+    report(&rows, &place.versions(&PACKAGES))
 }
 
-/// Where everything lies.
-pub(super) struct Place {
-    /// The folder of `wavegate` and its library.
-    built: PathBuf,
-    /// Ours to write to.
-    folder: PathBuf,
+/// Runs what can be run in a tree of another Debian: the same programs compiled there, rocminfo, clinfo, programs of OpenCL.
+pub(crate) fn check_suite(suite: &Suite) -> Result<()> {
+    let place = Place::prepare(&crate::root(), Some(suite))?;
+    place.compile()?;
+    let broker = start(&place)?;
+    let mut rows = vec![rocminfo(&broker), clinfo(&broker)];
+    rows.extend(PROGRAMS.iter().map(|program| one(&broker, program.name, program.environment, &program.expected)));
+    rows.extend(HSA.iter().chain(OPENCL).map(|name| one(&broker, name, &[], &Expected::Right)));
+    rows.extend([together(&broker), reclaimed(&broker)]);
+    broker.end()?;
+    report(&rows, &place.versions(suite.run))
 }
 
-impl Place {
-    fn prepare(root: &Path) -> Result<Place> {
-        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        let status = Command::new(cargo)
-            .args(["build", "--release", "-p", "wavegate", "-p", "wavegate-capi"])
-            .current_dir(root)
-            .stdin(Stdio::null())
-            .status()
-            .context("cannot run cargo")?;
-        ensure!(status.success(), "wavegate does not build ({status}); its messages are above");
-        let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
-        let folder = target.join("interop");
-        fs::create_dir_all(folder.join("bin")).with_context(|| format!("cannot create {}", folder.display()))?;
-        Ok(Place { built: target.join("release"), folder })
-    }
-
-    fn program(&self, name: &str) -> PathBuf {
-        self.folder.join("bin").join(name)
-    }
-
-    /// Compiles what is older than its source, two at a time.
-    fn compile(&self, root: &Path) -> Result<()> {
-        let sources = root.join("tests/hip");
-        let newer = |path: &Path| path.metadata().and_then(|data| data.modified()).ok();
-        let header = newer(&sources.join("check.h"));
-        let begun = Instant::now();
-        let mut names: Vec<&str> = PROGRAMS.iter().map(|program| program.name).collect();
-        names.dedup();
-        let stale: Vec<&str> = names
-            .into_iter()
-            .filter(|name| {
-                let built = newer(&self.program(name));
-                built.is_none() || built < header || built < newer(&sources.join(format!("{name}.cpp")))
-            })
-            .collect();
-        for pair in stale.chunks(2) {
-            let mut children = Vec::new();
-            for name in pair {
-                let mut hipcc = Command::new("hipcc");
-                hipcc.args(["--offload-arch=gfx90a", "-O2", "-Wno-unused-result", "-o"]).arg(self.program(name));
-                hipcc.arg(sources.join(format!("{name}.cpp"))).arg("-lpthread").stdin(Stdio::null());
-                children.push((name, hipcc.spawn().context("cannot run hipcc")?));
-            }
-            for (name, mut child) in children {
-                let status = child.wait().context("cannot wait for hipcc")?;
-                ensure!(status.success(), "tests/hip/{name}.cpp does not compile ({status}); the messages are above");
-            }
-        }
-        if !stale.is_empty() {
-            println!("compiled {} programs in {:.1} s", stale.len(), begun.elapsed().as_secs_f64());
-        }
-        Ok(())
-    }
+fn start(place: &Place) -> Result<Broker<'_>> {
+    let (config, device) = (CONFIG.to_owned(), DEVICE.to_owned());
+    Broker::start(place, &Setup { name: "interop", config, device, processors: None })
 }
 
 /// The library has AMD's soname, and every function of ROCr 6.4 under its version.
 fn exports(root: &Path, place: &Place) -> Row {
     let begun = Instant::now();
     let seen = || {
-        let library = place.built.join("libwavegate_capi.so");
+        let library = place.library();
         let text = |tool: &str, flags: &[&str]| -> Result<String> {
             let told =
                 Command::new(tool).args(flags).arg(&library).output().with_context(|| format!("cannot run {tool}"))?;
@@ -164,7 +123,7 @@ fn exports(root: &Path, place: &Place) -> Row {
 }
 
 /// Runs a program as a tenant and judges it.
-fn one(broker: &Broker, name: &str, environment: &[(&str, &str)], expected: &Expected) -> Row {
+fn one(broker: &Broker<'_>, name: &str, environment: &[(&str, &str)], expected: &Expected) -> Row {
     let seen = run(broker.tenant(name).envs(environment.iter().copied()), PATIENCE);
     let what = environment.iter().fold(name.to_owned(), |what, (key, value)| format!("{what} {key}={value}"));
     judge(what, seen, |outcome| expected.judge(name, outcome))
@@ -180,7 +139,7 @@ fn judge(what: String, seen: Result<Outcome>, verdict: impl FnOnce(&Outcome) -> 
     }
 }
 
-fn rocminfo(broker: &Broker) -> Row {
+fn rocminfo(broker: &Broker<'_>) -> Row {
     // The best of five: what it takes, and not what else the machine does.
     let best = (0..5)
         .map(|_| run(broker.command("rocminfo", false), PATIENCE))
@@ -195,8 +154,19 @@ fn rocminfo(broker: &Broker) -> Row {
     })
 }
 
+/// OpenCL sees the device.
+fn clinfo(broker: &Broker<'_>) -> Row {
+    judge("clinfo".to_owned(), run(broker.command("clinfo", true), PATIENCE), |outcome| {
+        ensure!(outcome.code == Some(0), "it ended with {}", outcome.end());
+        for wanted in ["gfx90a", "Wavegate software MI210", "Compiler Available                              Yes"] {
+            ensure!(outcome.text.contains(wanted), "it does not say {wanted:?}");
+        }
+        Ok("right".to_owned())
+    })
+}
+
 /// With no device left visible there is the host alone.
-fn hidden(broker: &Broker) -> Row {
+fn hidden(broker: &Broker<'_>) -> Row {
     let seen = run(broker.command("rocminfo", false).env("ROCR_VISIBLE_DEVICES", "1"), PATIENCE);
     judge("rocminfo ROCR_VISIBLE_DEVICES=1".to_owned(), seen, |outcome| {
         ensure!(outcome.code == Some(0), "it ended with {}", outcome.end());
@@ -206,7 +176,7 @@ fn hidden(broker: &Broker) -> Row {
 }
 
 /// A tenant that one is not is refused, in words.
-fn wrong_tenant(broker: &Broker) -> Row {
+fn wrong_tenant(broker: &Broker<'_>) -> Row {
     let seen = run(broker.tenant("vector_add").env("WAVEGATE_TENANT", "somebody-else"), PATIENCE);
     judge("vector_add as somebody else".to_owned(), seen, |outcome| {
         ensure!(outcome.code != Some(0), "it ran");
@@ -216,7 +186,7 @@ fn wrong_tenant(broker: &Broker) -> Row {
 }
 
 /// Several programs of one tenant at once, every one right.
-fn together(broker: &Broker) -> Row {
+fn together(broker: &Broker<'_>) -> Row {
     let names = ["matmul", "atomics", "sort", "reduction"];
     let begun = Instant::now();
     let outcomes: Vec<_> = std::thread::scope(|scope| {
@@ -234,8 +204,44 @@ fn together(broker: &Broker) -> Row {
     Row { what: "4 programs of one tenant".to_owned(), ms: begun.elapsed().as_millis(), seen: all_right() }
 }
 
+/// A program that brings AMD's library along and finds it by its RPATH, as Python wheels do, gets ours all the same.
+fn with_its_own(broker: &Broker<'_>, place: &Place) -> Row {
+    let begun = Instant::now();
+    let seen = || {
+        let bundle = place.folder.join("bundle");
+        std::fs::create_dir_all(&bundle).with_context(|| format!("cannot create {}", bundle.display()))?;
+        let amds = Path::new("/usr/lib/x86_64-linux-gnu/libhsa-runtime64.so.1");
+        std::fs::copy(amds, bundle.join("libhsa-runtime64.so.1"))
+            .with_context(|| format!("there is no {}", amds.display()))?;
+        let (program, rpath) =
+            (bundle.join("hsa_fork"), format!("-Wl,--disable-new-dtags,-rpath,{}", bundle.display()));
+        let source = crate::root().join("tests/hsa/hsa_fork.c");
+        let built = Command::new("gcc")
+            .arg("-O2")
+            .arg(source)
+            .arg("-o")
+            .arg(&program)
+            .arg(rpath)
+            .arg("-lhsa-runtime64")
+            .status();
+        ensure!(built.context("cannot run gcc")?.success(), "tests/hsa/hsa_fork.c does not compile with an RPATH");
+        // By itself it loads what it has brought, which finds no driver.
+        let alone = run(Command::new(&program).env("LD_DEBUG", "libs"), PATIENCE)?;
+        ensure!(
+            alone.code != Some(0) && alone.text.contains("bundle/libhsa-runtime64.so.1"),
+            "it does not use its own"
+        );
+        let tenant = run(broker.command(&program, true), PATIENCE)?;
+        Expected::Right.judge("hsa_fork", &tenant).with_context(|| tenant.tail())?;
+        ensure!(!tenant.text.contains("it is no tenant"), "it is said to have loaded another library");
+        Ok("right, on ours".to_owned())
+    };
+    let seen = seen();
+    Row { what: "a program with AMD's library in its RPATH".to_owned(), ms: begun.elapsed().as_millis(), seen }
+}
+
 /// In a sandbox that has the socket, the library and no device: what a container gets.
-fn sandboxed(broker: &Broker, place: &Place) -> Row {
+fn sandboxed(broker: &Broker<'_>, place: &Place) -> Row {
     let mut bwrap = Command::new("bwrap");
     let bind = |bwrap: &mut Command, how: &str, from: &Path, to: &Path| {
         bwrap.arg(how).arg(from).arg(to);
@@ -245,7 +251,7 @@ fn sandboxed(broker: &Broker, place: &Place) -> Row {
     }
     let (library, socket) = (Path::new("/opt/wavegate/libhsa-runtime64.so.1"), Path::new("/run/wavegate"));
     bwrap.args(["--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp", "--unshare-pid", "--unshare-net"]);
-    bind(&mut bwrap, "--ro-bind", &place.built.join("libwavegate_capi.so"), library);
+    bind(&mut bwrap, "--ro-bind", &place.library(), library);
     bind(&mut bwrap, "--bind", broker.folder(), socket);
     bind(&mut bwrap, "--ro-bind", &place.program("vector_add"), Path::new("/vector_add"));
     bwrap.args(["--setenv", "LD_LIBRARY_PATH", "/opt/wavegate", "/vector_add"]).env_remove("WAVEGATE_SOCKET");
@@ -255,7 +261,7 @@ fn sandboxed(broker: &Broker, place: &Place) -> Row {
 }
 
 /// Nothing is left of all of them.
-fn reclaimed(broker: &Broker) -> Row {
+fn reclaimed(broker: &Broker<'_>) -> Row {
     let begun = Instant::now();
     let left = broker.wait_for_sessions(0);
     let seen = if left == 0 { Ok("no session left".to_owned()) } else { Err(anyhow::anyhow!("{left} sessions left")) };
@@ -263,7 +269,7 @@ fn reclaimed(broker: &Broker) -> Row {
 }
 
 /// Prints the table; fails if anything in it did.
-fn report(rows: &[Row]) -> Result<()> {
+fn report(rows: &[Row], versions: &str) -> Result<()> {
     println!();
     for row in rows {
         match &row.seen {
@@ -271,7 +277,7 @@ fn report(rows: &[Row]) -> Result<()> {
             Err(error) => println!("{:<36} {:>6} ms  FAILED: {error:#}", row.what, row.ms),
         }
     }
-    println!("with {}", versions());
+    println!("with {versions}");
     let failed: Vec<_> = rows.iter().filter(|row| row.seen.is_err()).map(|row| row.what.as_str()).collect();
     ensure!(
         failed.is_empty(),
@@ -280,16 +286,6 @@ fn report(rows: &[Row]) -> Result<()> {
         rows.len(),
         failed.join(", ")
     );
-    let missing = rows.iter().filter(|row| row.seen.as_ref().is_ok_and(|seen| seen.starts_with("NOT YET"))).count();
-    println!("interop: {} checks passed, {missing} more are not yet there", rows.len() - missing);
+    println!("interop: {} checks passed", rows.len());
     Ok(())
-}
-
-/// Returns the versions of the packages that were used.
-fn versions() -> String {
-    let format = "${binary:Package} ${Version}\n";
-    let told = Command::new("dpkg-query").args(["-W", "-f", format]).args(PACKAGES).output();
-    let told = told.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
-    let known: Vec<_> = told.lines().filter(|line| !line.ends_with(' ')).collect();
-    if known.is_empty() { "packages of unknown version".to_owned() } else { known.join(", ") }
 }

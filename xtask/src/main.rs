@@ -58,6 +58,8 @@ cargo xtask COMMAND
                                 build BASE and this tree, and compare their speed in turns; --keep: figures to docs/bench
   interop [--install]           rocminfo and the HIP programs of tests/hip as tenants of the built broker
   interop --only NAME           those of the programs with this in their name, or `sharing`
+  interop --suite trixie|sid    the same in a tree of that Debian, with its HIP and OpenCL; makes the tree, which takes root
+  cost                          what a launch, a copy and a start cost an unmodified program, by parts
   install --prefix DIR          build, and put wavegate and its library below DIR
   help                          this text
 
@@ -111,7 +113,12 @@ fn run(arguments: &[&str]) -> Result<()> {
         ["fuzz", ref arguments @ ..] => fuzz::run(arguments),
         ["soak", minutes] => soak::run(minutes),
         ["bench-ab", ref words @ ..] => bench_ab::run(&bench_ab::Wanted::parse(words)?),
+        ["cost"] => interop::cost::measure(),
         ["interop", "--only", name] => interop::check(Some(name)),
+        ["interop", "--suite", name] => {
+            tools::require(tools::SUITES, tools::is_root()?)?;
+            interop::check_suite(interop::suite::Suite::named(name)?)
+        }
         ["interop", ref flags @ ..] => {
             let [install] = flagged(flags, ["--install"])?;
             tools::require(tools::INTEROP, install)?;

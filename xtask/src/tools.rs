@@ -38,8 +38,16 @@ pub(crate) const ROCR: &[Tool] = &[
 ];
 
 /// What unmodified programs are checked with.
-pub(crate) const INTEROP: &[Tool] =
-    &[tool("rocminfo", "rocminfo"), tool("hipcc", "hipcc"), tool("bwrap", "bubblewrap")];
+pub(crate) const INTEROP: &[Tool] = &[
+    tool("rocminfo", "rocminfo"),
+    tool("hipcc", "hipcc"),
+    tool("bwrap", "bubblewrap"),
+    tool("gcc", "gcc"),
+    tool("/usr/include/hsa/hsa.h", "libhsa-runtime-dev"),
+];
+
+/// What other Debians are made and entered with.
+pub(crate) const SUITES: &[Tool] = &[tool("debootstrap", "debootstrap"), tool("bwrap", "bubblewrap")];
 
 /// What counts instructions.
 pub(crate) const COUNTS: &[Tool] = &[tool("valgrind", "valgrind")];

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-use super::Place;
+use super::place::{self, Place};
 
 /// What a broker of ours serves.
 pub(super) struct Setup {
@@ -29,17 +29,17 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const LOOK_EVERY: Duration = Duration::from_millis(2);
 
 /// A broker of ours.
-pub(super) struct Broker {
+pub(super) struct Broker<'a> {
+    place: &'a Place,
     child: Child,
     wavegate: PathBuf,
-    programs: PathBuf,
     folder: PathBuf,
     processors: Option<String>,
 }
 
-impl Broker {
+impl<'a> Broker<'a> {
     /// Starts one and waits until it can be connected to.
-    pub(super) fn start(place: &Place, setup: &Setup) -> Result<Broker> {
+    pub(super) fn start(place: &'a Place, setup: &Setup) -> Result<Broker<'a>> {
         // Short, because the path of a socket has at most 107 bytes.
         let folder = std::env::temp_dir().join(format!("wavegate-{}-{}", setup.name, std::process::id()));
         fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
@@ -62,7 +62,7 @@ impl Broker {
             .spawn()
             .with_context(|| format!("cannot run {}", wavegate.display()))?;
         let processors = setup.processors.clone();
-        let mut broker = Broker { child, wavegate, programs: place.folder.join("bin"), folder, processors };
+        let mut broker = Broker { place, child, wavegate, folder, processors };
         let end = Instant::now() + PATIENCE;
         while !broker.folder.join("tenant.sock").exists() {
             let over = broker.child.try_wait().context("cannot wait for the broker")?;
@@ -81,28 +81,44 @@ impl Broker {
         &self.folder
     }
 
-    /// Returns a command that runs a program of `tests/hip` as a tenant.
+    /// Returns a command that runs a program of `tests` as a tenant.
     pub(super) fn tenant(&self, name: &str) -> Command {
-        self.command(self.programs.join(name), true)
+        match self.place.inside(&[]) {
+            Some((_, inside)) => self.command(Path::new(inside.programs).join(name), true),
+            None => self.command(self.place.program(name), true),
+        }
     }
 
-    /// Returns a command that runs any program as a tenant; `plain`: without a view of its own.
+    /// Returns a command that runs any program as a tenant, in the tree if there is one; `plain`: without a view of its own.
     pub(super) fn command(&self, program: impl AsRef<Path>, plain: bool) -> Command {
-        let mut command = match &self.processors {
-            Some(list) => {
-                let mut command = Command::new("taskset");
-                command.args(["--cpu-list", list]).arg(&self.wavegate);
-                command
+        let (mut command, socket) = match self.place.inside(&[(&self.folder, place::SOCKET)]) {
+            Some((mut command, inside)) => {
+                command.arg(Path::new(inside.wavegate).join("bin/wavegate"));
+                (command, PathBuf::from(inside.socket))
             }
-            None => Command::new(&self.wavegate),
+            None => (self.beside(&self.wavegate), self.folder.clone()),
         };
-        command.arg("run").arg("--socket").arg(self.folder.join("tenant.sock"));
+        command.arg("run").arg("--socket").arg(socket.join("tenant.sock"));
         if plain {
             command.arg("--plain");
         }
         command.arg("--").arg(program.as_ref());
         command.env_remove("ROCR_VISIBLE_DEVICES").env_remove("WAVEGATE_TENANT").env_remove("WAVEGATE_ON_FAULT");
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        command
+    }
+
+    /// Returns a command that runs a program on the processors that are left beside the device's, and knows this broker's socket.
+    pub(super) fn beside(&self, program: impl AsRef<Path>) -> Command {
+        let mut command = match &self.processors {
+            Some(list) => {
+                let mut command = Command::new("taskset");
+                command.args(["--cpu-list", list]).arg(program.as_ref());
+                command
+            }
+            None => Command::new(program.as_ref()),
+        };
+        command.env("WAVEGATE_SOCKET", self.folder.join("tenant.sock"));
         command
     }
 
@@ -139,7 +155,7 @@ impl Broker {
     }
 }
 
-impl Drop for Broker {
+impl Drop for Broker<'_> {
     fn drop(&mut self) {
         // Whatever went wrong, nothing of it stays. After `end` there is nothing left of it.
         let _ = self.child.kill();

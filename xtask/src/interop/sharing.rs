@@ -10,9 +10,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 
+use super::Row;
 use super::broker::{Broker, Outcome, Setup, run};
+use super::place::Place;
 use super::programs::Expected;
-use super::{Place, Row};
 
 /// How far a share may be from its weight's, in points of a hundred.
 const OFF_MAX: f64 = 2.0;
@@ -32,15 +33,20 @@ const TENANTS: [(&str, u32); 5] = [("four", 4), ("three", 3), ("two", 2), ("one"
 
 /// Runs all of it on a broker of its own.
 pub(super) fn check(place: &Place) -> Result<Vec<Row>> {
-    let (device, processors) = match split(&allowed()?) {
-        Some((last, others)) => (format!("soft:cus=4,vram=2GiB,pin={last}"), Some(others)),
-        None => ("soft:cus=4,vram=2GiB".to_owned(), None),
-    };
+    let (device, processors) = processors("soft:cus=4,vram=2GiB")?;
     let setup = Setup { name: "share", config: config(), device, processors };
     let broker = Broker::start(place, &setup)?;
     let rows = vec![shares(&broker, &[1, 3], 4), shares(&broker, &[0, 1, 2, 3], 6), killed(&broker)];
     broker.end()?;
     Ok(rows)
+}
+
+/// Gives a device a host processor of its own, if there is more than one; returns it and the others, which are for the programs.
+pub(super) fn processors(device: &str) -> Result<(String, Option<String>)> {
+    Ok(match split(&allowed()?) {
+        Some((last, others)) => (format!("{device},pin={last}"), Some(others)),
+        None => (device.to_owned(), None),
+    })
 }
 
 fn config() -> String {
@@ -141,14 +147,14 @@ fn judge(weights: &[u32], outcomes: &[Outcome]) -> Result<String> {
     Ok(said)
 }
 
-fn share(broker: &Broker, tenant: &str, seconds: u32) -> Command {
+fn share(broker: &Broker<'_>, tenant: &str, seconds: u32) -> Command {
     let mut command = broker.tenant("share");
     command.arg(seconds.to_string()).env("WAVEGATE_TENANT", tenant);
     command
 }
 
 /// Programs of some tenants at once.
-fn shares(broker: &Broker, tenants: &[usize], seconds: u32) -> Row {
+fn shares(broker: &Broker<'_>, tenants: &[usize], seconds: u32) -> Row {
     let begun = Instant::now();
     let weights: Vec<u32> = tenants.iter().map(|&t| TENANTS[t].1).collect();
     let seen = || judge(&weights, &at_once(broker, tenants, seconds, || Ok(()))?);
@@ -159,7 +165,7 @@ fn shares(broker: &Broker, tenants: &[usize], seconds: u32) -> Row {
 
 /// Runs the programs of some tenants for some seconds, and something else meanwhile.
 fn at_once(
-    broker: &Broker,
+    broker: &Broker<'_>,
     tenants: &[usize],
     seconds: u32,
     meanwhile: impl FnOnce() -> Result<()>,
@@ -177,7 +183,7 @@ fn at_once(
 
 /// A third tenant's programs are killed, one after the other, each a little later in its life; the other two get what they would have got, and
 /// everything of theirs is right.
-fn killed(broker: &Broker) -> Row {
+fn killed(broker: &Broker<'_>) -> Row {
     let begun = Instant::now();
     let seen = || {
         let victim = |k: u32| {
