@@ -62,7 +62,7 @@ fn suspend_and_resume(c: &mut Criterion) {
         let mut ready = Ready::new(&options, Tier::detect(), kernels::spin::case(1, 1, 1));
         group.throughput(Throughput::Bytes(u64::from(cus) * size_of::<gcn::hardware::CuHardware>() as u64));
         group.bench_function(format!("{cus} compute units"), |b| {
-            b.iter(|| ready.session.device().scrub().expect("the software GPU can"))
+            b.iter(|| ready.session.device().scrub().expect("the software GPU can"));
         });
     }
     group.finish();

@@ -62,11 +62,13 @@ fn play(client: &Client, mut once: impl FnMut(u64) -> Result<Summary>) -> Result
     Ok(())
 }
 
+/// Returns what is wrong with results after so many dispatches.
+type Check = Box<dyn Fn(&Work, u64) -> Result<Option<String>>>;
+
 /// What a tenant that saturates the device keeps in flight, and how its results are checked.
 struct Load {
     work: Work,
-    /// Returns what is wrong after so many dispatches.
-    wrong: Box<dyn Fn(&Work, u64) -> Result<Option<String>>>,
+    wrong: Check,
 }
 
 impl Load {

@@ -258,9 +258,9 @@ fn plot(
             }};
         }
         if log {
-            draw!(range.log_scale(), label)
+            draw!(range.log_scale(), label);
         } else {
-            draw!(range, |v: &f64| format!("{v:.0} %"))
+            draw!(range, |v: &f64| format!("{v:.0} %"));
         }
         Ok(())
     })

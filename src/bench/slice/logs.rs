@@ -20,8 +20,10 @@ pub(super) fn write(path: &Path, report: &Report) -> Result<()> {
 fn put(file: &mut impl Write, report: &Report) -> Result<()> {
     let mut serializer = V2DeflateSerializer::new();
     let mut builder = IntervalLogWriterBuilder::new();
+    #[allow(clippy::disallowed_methods, reason = "the log's header says when it was written, by the calendar")]
+    let now = SystemTime::now();
     let comment = format!("wavegate {}: latency of requests from the planned time, ns", report.environment.wavegate);
-    builder.add_comment(&comment).with_start_time(SystemTime::now());
+    builder.add_comment(&comment).with_start_time(now);
     let mut log = builder.begin_log_with(file, &mut serializer)?;
     for (k, row) in report.rows.iter().enumerate() {
         let tag = format!("{}-{}-{}", row.point.workload.name(), row.point.tenants, span(row.point.slice_ns));

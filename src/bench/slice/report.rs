@@ -255,7 +255,7 @@ impl Report {
             self.fits.iter().filter(|fit| fit.tenants == self.tenants).find_map(|fit| {
                 let at = |cost| slice / (slice + cost);
                 let (low, high) = (at(fit.model.high_ns), at(fit.model.low_ns));
-                (high - low > INTERVAL_MAX).then(|| (r.slice_ns, fit.workload, low, high))
+                (high - low > INTERVAL_MAX).then_some((r.slice_ns, fit.workload, low, high))
             })
         });
         widest.map(|(slice, workload, low, high)| {
