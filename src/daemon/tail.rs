@@ -38,9 +38,12 @@ impl Tail {
     }
 
     /// Reads what was written since the last look, at most `room` records of it.
-    pub(super) fn look(&mut self, gate: &Gate, now: Instant, room: usize) -> Found {
+    ///
+    /// The clock is asked when it is known how far the worker is: what has ended by then has not ended in the future.
+    pub(super) fn look(&mut self, gate: &Gate, clock: impl FnOnce() -> Instant, room: usize) -> Found {
         let mut found = Found::default();
         let head = head(gate);
+        let now = clock();
         // A head that went back is nonsense of the worker: begin where it says.
         let Some(written) = head.checked_sub(self.next) else {
             self.next = head;
@@ -115,11 +118,25 @@ mod tests {
         write(&gate, 0, record(0).pack());
         let mut tail = Tail::new(&gate);
         (1..4).for_each(|i| write(&gate, i, record(i).pack()));
-        let now = Instant(1 << 40);
+        let now = || Instant(1 << 40);
         assert_eq!(packets(&tail.look(&gate, now, 2)), [1, 2]);
         let rest = tail.look(&gate, now, 2);
         assert_eq!((packets(&rest), rest.names.len(), rest.missed), (vec![3], 0, 0), "the name has been told");
         assert!(tail.look(&gate, now, 2).records.is_empty());
+    }
+
+    #[test]
+    fn a_dispatch_that_ends_while_we_look_is_not_in_the_future() {
+        let (_object, gate) = Gate::create().unwrap();
+        let mut tail = Tail::new(&gate);
+        write(&gate, 0, record(0).pack());
+        let clock = || {
+            write(&gate, 1, record(1).pack());
+            record(0).ended_at
+        };
+        let found = tail.look(&gate, clock, usize::MAX);
+        assert_eq!((packets(&found), found.missed), (vec![0], 0), "the other one is for the next look");
+        assert_eq!(packets(&tail.look(&gate, || record(1).ended_at, usize::MAX)), [1]);
     }
 
     #[test]
@@ -128,7 +145,7 @@ mod tests {
         let mut tail = Tail::new(&gate);
         let all = SLOTS as u64 + 10;
         (0..all).for_each(|i| write(&gate, i, record(i).pack()));
-        let found = tail.look(&gate, Instant(1 << 40), usize::MAX);
+        let found = tail.look(&gate, || Instant(1 << 40), usize::MAX);
         assert_eq!((found.missed, found.records.len(), found.records[0].packet), (10, SLOTS, 10));
     }
 
@@ -137,12 +154,12 @@ mod tests {
         let (_object, gate) = Gate::create().unwrap();
         let mut tail = Tail::new(&gate);
         gate.at(GateLayout::TRACE_HEAD).store(u64::MAX, Ordering::Relaxed);
-        let found = tail.look(&gate, Instant(9), usize::MAX);
+        let found = tail.look(&gate, || Instant(9), usize::MAX);
         assert_eq!((found.records.len(), found.missed), (0, u64::MAX));
         gate.at(GateLayout::TRACE_HEAD).store(3, Ordering::Relaxed);
-        assert_eq!(tail.look(&gate, Instant(9), usize::MAX).missed, 1, "it went back");
+        assert_eq!(tail.look(&gate, || Instant(9), usize::MAX).missed, 1, "it went back");
         write(&gate, 3, record(8).pack());
-        let found = tail.look(&gate, Instant(9), usize::MAX);
+        let found = tail.look(&gate, || Instant(9), usize::MAX);
         assert_eq!((found.records.len(), found.missed), (0, 1), "it ended after now");
     }
 }

@@ -146,7 +146,7 @@ impl Daemon {
             last = Some(*id);
             tenants.insert(session.tenant);
             if let Some(worker) = &session.worker {
-                room -= drain(&mut self.tap, &mut lines, now, *id, &worker.gate, room);
+                room -= drain(&mut self.tap, &mut lines, *id, &worker.gate, room);
             }
         }
         self.tap.cursor = last;
@@ -165,7 +165,7 @@ impl Daemon {
     pub(super) fn drain_one(&mut self, session: SessionId, gate: &Gate) {
         if self.tap.is_open() {
             let mut lines = Vec::new();
-            drain(&mut self.tap, &mut lines, Instant(clock::now_ns()), session, gate, usize::MAX);
+            drain(&mut self.tap, &mut lines, session, gate, usize::MAX);
             lines.iter().for_each(|line| self.desk.tell(line));
         }
     }
@@ -239,9 +239,9 @@ impl Daemon {
 }
 
 /// Reads what a worker has recorded; returns how many records that were.
-fn drain(tap: &mut Tap, lines: &mut Vec<Line>, now: Instant, session: SessionId, gate: &Gate, room: usize) -> usize {
+fn drain(tap: &mut Tap, lines: &mut Vec<Line>, session: SessionId, gate: &Gate, room: usize) -> usize {
     let Some(tail) = tap.tails.get_mut(&session) else { return 0 };
-    let found = tail.look(gate, now, room);
+    let found = tail.look(gate, || Instant(clock::now_ns()), room);
     let session = session.0;
     let names = found.names.iter();
     lines.extend(names.map(|(row, name)| Line::Kernel { session, kernel: *row, name: name.as_str().to_owned() }));
