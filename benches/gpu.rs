@@ -1,7 +1,7 @@
 //! How fast the software GPU is: wave-instructions a second, by kernel and by execution tier, one host thread.
 //!
 //! `cargo bench --bench gpu`. Every kernel is judged by its oracle before it is measured. The tiers are the same interpreter compiled for
-//! any x86-64 (`portable`) and for what this CPU has (`avx2`).
+//! any x86-64 (`portable`) and for what this CPU may have (`avx2`, `avx512`).
 
 mod common;
 
@@ -24,14 +24,11 @@ const KERNELS: [(&str, u32); 9] = [
 ];
 
 fn wave_instructions(c: &mut Criterion) {
-    let portable: &'static Tier = Box::leak(Box::new(Tier::portable()));
-    let detected = Tier::detect();
-    let tiers: &[&'static Tier] = if detected.name() == portable.name() { &[portable] } else { &[detected, portable] };
     for (name, size) in KERNELS {
         let kernel = kernels::find(name).expect("an embedded kernel");
         let mut group = c.benchmark_group(format!("wave-instructions/gfx90a/{name}"));
         group.sampling_mode(SamplingMode::Flat).sample_size(20).measurement_time(Duration::from_secs(2));
-        for tier in tiers {
+        for tier in Tier::all() {
             let mut ready =
                 Ready::new("arch=gfx90a,cus=8,threads=1,vram=256MiB", tier, kernel.case(size, 1).expect("a size"));
             group.throughput(Throughput::Elements(ready.verified()));

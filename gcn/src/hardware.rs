@@ -53,9 +53,9 @@ pub struct Used {
 const _: () = assert!(WAVE_SLOTS == 32, "the wave slots are one u32");
 const _: () = assert!(size_of::<Used>() == size_of::<Row>());
 
-/// The storage of one compute unit: 624 KiB of plain bytes.
+/// The storage of one compute unit: 624 KiB of plain bytes. Aligned to a cache line, so that no vector of a row lies across two.
 #[derive(FromBytes, IntoBytes, Immutable, KnownLayout)]
-#[repr(C)]
+#[repr(C, align(64))]
 pub struct CuHardware {
     /// Vector registers by SIMD.
     pub vgpr: [SimdFile; SIMDS],

@@ -183,6 +183,30 @@ impl FlatMemory {
         range.map(then).ok_or(MemoryFault { address, access, refusal: Refusal::Unmapped })
     }
 
+    /// Lends `move_lane` the bytes that each active lane names, under one lock for all.
+    fn each_lane(
+        &self,
+        lanes: Lanes<'_>,
+        len: usize,
+        access: Access,
+        mut move_lane: impl FnMut(usize, &mut [u8]),
+    ) -> Result<(), LaneFault> {
+        let mut bytes = self.bytes.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        for lane in active(lanes.mask) {
+            let address = lanes.address[lane];
+            let range = address
+                .checked_sub(self.base)
+                .and_then(|at| usize::try_from(at).ok())
+                .and_then(|at| bytes.get_mut(at..at.checked_add(len)?));
+            let Some(range) = range else {
+                let fault = MemoryFault { address, access, refusal: Refusal::Unmapped };
+                return Err(LaneFault { lane: lane as u8, fault });
+            };
+            move_lane(lane, range);
+        }
+        Ok(())
+    }
+
     fn aligned(address: u64, size: u64) -> Result<(), MemoryFault> {
         if address.is_multiple_of(size) {
             Ok(())
@@ -224,6 +248,22 @@ impl Memory for FlatMemory {
                 b.copy_from_slice(&new.to_le_bytes());
             }
             old
+        })
+    }
+
+    fn gather(&self, lanes: Lanes<'_>, out: &mut [[u32; LANES]]) -> Result<(), LaneFault> {
+        self.each_lane(lanes, 4 * out.len(), Access::Read, |lane, bytes| {
+            for (row, word) in out.iter_mut().zip(bytes.as_chunks::<4>().0) {
+                row[lane] = u32::from_le_bytes(*word);
+            }
+        })
+    }
+
+    fn scatter(&self, lanes: Lanes<'_>, data: &[[u32; LANES]]) -> Result<(), LaneFault> {
+        self.each_lane(lanes, 4 * data.len(), Access::Write, |lane, bytes| {
+            for (row, word) in data.iter().zip(bytes.as_chunks_mut::<4>().0) {
+                *word = row[lane].to_le_bytes();
+            }
         })
     }
 

@@ -5,6 +5,7 @@
 
 mod rig;
 
+use gcn::Tier;
 use kernels::{Ending, Kernel, Level, Target};
 use rig::Machine;
 
@@ -169,4 +170,24 @@ fn gfx90a_programs_give_way_to_others_anywhere() {
 #[test]
 fn gfx942_programs_give_way_to_others_anywhere() {
     all_give_way(Target::Gfx942);
+}
+
+/// Memory, lane exchange and control flow included: what one tier leaves in memory, all leave there.
+#[test]
+fn programs_leave_the_same_bits_on_every_tier() {
+    let mut machine = Machine::new();
+    for (target, kernel) in [Target::Gfx90a, Target::Gfx942].into_iter().flat_map(|t| programs().map(move |k| (t, k))) {
+        let (case, object) = (kernel.small_case(11), kernel.code_object(target));
+        let mut after = |tier: &'static Tier| {
+            let mut session = machine.session_on(tier, target, object, &case, 1);
+            session.submit();
+            assert!(session.run(u64::MAX).0);
+            session.buffers()
+        };
+        let (portable, wider) = Tier::all().split_last().expect("the portable tier");
+        let expected = after(portable);
+        for tier in wider {
+            assert!(after(tier) == expected, "{} on {target}: {} differs from portable", kernel.name, tier.name());
+        }
+    }
 }

@@ -26,11 +26,17 @@ pub(crate) struct CodePage {
 }
 
 impl CodePage {
-    /// Returns the instruction at `pc`, if it lies in this page.
+    /// Returns where the instruction at `pc` is among [`insts`](Self::insts), if it lies in this page.
     #[inline(always)]
-    pub(crate) fn at(&self, pc: u64) -> Option<&Inst> {
+    pub(crate) fn index(&self, pc: u64) -> Option<usize> {
         let offset = pc.wrapping_sub(self.base);
-        if offset < PAGE_BYTES { self.insts.get(offset as usize / 4) } else { None }
+        (offset < PAGE_BYTES).then_some(offset as usize / 4)
+    }
+
+    /// Returns the instruction at every word of the page.
+    #[inline(always)]
+    pub(crate) fn insts(&self) -> &[Inst] {
+        &self.insts
     }
 }
 

@@ -300,14 +300,16 @@ impl Context {
     }
 }
 
-/// Launches work-groups on all compute units in turn, one at a time, so that a small grid spreads.
-fn spread(cus: &mut [Cu], hw: &mut [CuHardware], dispatches: &[Arc<Dispatch>], now: &dyn Fn() -> u64) {
+/// Launches work-groups on all compute units in turn, one at a time, so that a small grid spreads. Each host thread runs `share` compute units that
+/// follow each other, so the turn goes from thread to thread first.
+fn spread(cus: &mut [Cu], hw: &mut [CuHardware], dispatches: &[Arc<Dispatch>], share: usize, now: &dyn Fn() -> u64) {
+    let count = cus.len();
     for dispatch in dispatches {
         let mut launched = true;
         while launched && dispatch.has_groups_left() {
             launched = false;
-            for (cu, hw) in cus.iter_mut().zip(hw.iter_mut()) {
-                launched |= cu.launch(dispatch, hw, now);
+            for at in (0..share).flat_map(|first| (first..count).step_by(share)) {
+                launched |= cus[at].launch(dispatch, &mut hw[at], now);
             }
         }
     }
@@ -321,7 +323,7 @@ fn one_unit(
     env: &Env<'_>,
     dispatches: &[Arc<Dispatch>],
 ) -> PassEnd {
-    spread(cus, hw, dispatches, &|| env.host.now());
+    spread(cus, hw, dispatches, cus.len(), &|| env.host.now());
     let count = cus.len();
     for _ in 0..count {
         let at = *next % count;
@@ -344,8 +346,8 @@ fn all_units(
     dispatches: &[Arc<Dispatch>],
 ) -> PassEnd {
     let now = || env.host.now();
-    spread(cus, hw, dispatches, &now);
     let share = cus.len().div_ceil(pool.current_num_threads());
+    spread(cus, hw, dispatches, share, &now);
     let (attention, stop) = (AtomicBool::new(false), AtomicBool::new(false));
     let until = now() + ROUND_NS;
     // A round can end after each thread's first compute unit, so rounds begin with different ones.

@@ -179,10 +179,6 @@ impl Cu {
         let waves = places.iter().zip(0..).map(|(place, n)| Wave::launch(dispatch, id, n, place, hw)).collect();
         let lds_base = places.first().map_or(0, |place| place.lds_base);
         self.groups.push(Group { dispatch: Arc::clone(dispatch), id, waves, lds_base });
-        let size = self.size();
-        if size.copied_bytes() > self.peak.copied_bytes() {
-            self.peak = size;
-        }
         true
     }
 
@@ -190,6 +186,11 @@ impl Cu {
     pub(super) fn pass(&mut self, env: &Env<'_>, hw: &mut CuHardware, over: &dyn Fn()) -> PassEnd {
         if self.groups.is_empty() {
             return PassEnd::Empty;
+        }
+        // Work-groups are launched before passes only, so this sees all there are together.
+        let size = self.size();
+        if size.copied_bytes() > self.peak.copied_bytes() {
+            self.peak = size;
         }
         let from = std::mem::take(&mut self.turn_at);
         let mut end = self.turns(env, hw, from);
@@ -205,13 +206,22 @@ impl Cu {
     fn turns(&mut self, env: &Env<'_>, hw: &mut CuHardware, from: (usize, usize)) -> PassEnd {
         let mut end = PassEnd::Empty;
         let (first_group, mut first_wave) = from;
+        // Waves that begin mostly begin where the one before them ended: its page spares them the search.
+        let mut page = None;
         for (at, group) in self.groups.iter_mut().enumerate().skip(first_group) {
             for number in std::mem::take(&mut first_wave)..group.waves.len() {
                 if group.waves[number].status != Status::Running {
                     continue;
                 }
                 end = PassEnd::Through;
-                let (turn_end, executed) = turn(env, &mut group.waves[number], hw);
+                let wave = &mut group.waves[number];
+                if wave.page.is_none() {
+                    wave.page = page.take();
+                }
+                let (turn_end, executed) = turn(env, wave, hw);
+                if turn_end == TurnEnd::Ended {
+                    page = wave.page.take();
+                }
                 self.instructions += executed;
                 group.dispatch.instructions.fetch_add(executed, Ordering::Relaxed);
                 match turn_end {

@@ -69,14 +69,19 @@ pub(super) fn turn(env: &Env<'_>, wave: &mut Wave, hw: &mut CuHardware) -> (Turn
 }
 
 /// Executes up to [`Env::look_every`] instructions; returns the fuel left.
+///
+/// The place in the page and the program counter are kept side by side in registers. A handler finds the counter in the wave's state, but only
+/// one that says [`Flow::Jump`] has changed it: a counter that was read back from memory for every instruction cost as much as the
+/// instruction.
 fn steps(
     env: &Env<'_>,
     cx: &mut Cx<'_>,
     page: &mut Option<std::sync::Arc<super::code::CodePage>>,
 ) -> (Option<TurnEnd>, u32) {
     let mut fuel = env.look_every;
+    let (vgprs, agprs) = (cx.w.vgprs, cx.w.agprs);
     while fuel > 0 {
-        if page.as_ref().and_then(|p| p.at(cx.w.pc)).is_none() {
+        if page.as_ref().and_then(|p| p.index(cx.w.pc)).is_none() {
             match env.code.page(env.mem, cx.w.pc) {
                 Ok(found) => *page = Some(found),
                 Err(fault) => {
@@ -86,35 +91,57 @@ fn steps(
             }
         }
         let Some(code) = page.as_ref() else { continue };
-        while let Some(inst) = code.at(cx.w.pc) {
+        let Some(mut at) = code.index(cx.w.pc) else { continue };
+        let (insts, mut pc) = (code.insts(), cx.w.pc);
+        while let Some(inst) = insts.get(at) {
             if fuel == 0 {
                 return (None, 0);
             }
-            if inst.vgprs > cx.w.vgprs || inst.agprs > cx.w.agprs {
-                let kind =
-                    FaultKind::RegisterOutOfRange { mnemonic: inst.row().name, allocated: cx.w.vgprs + cx.w.agprs };
+            if inst.vgprs > vgprs || inst.agprs > agprs {
+                let kind = FaultKind::RegisterOutOfRange { mnemonic: inst.row().name, allocated: vgprs + agprs };
                 cx.fault(kind, None);
                 return (Some(TurnEnd::Fault), fuel);
             }
             fuel -= 1;
-            cx.w.pc = cx.w.pc.wrapping_add(u64::from(inst.bytes));
+            pc = pc.wrapping_add(u64::from(inst.bytes));
+            at += usize::from(inst.bytes / 4);
+            cx.w.pc = pc;
             let flow = if cx.w.unusual { mode::run(cx, inst) } else { (inst.run)(cx, inst) };
             if flow == Flow::Next {
                 continue;
             }
-            match flow {
-                Flow::Next => {}
-                Flow::Yield => return (Some(TurnEnd::Turn), fuel),
-                Flow::Barrier => return (Some(TurnEnd::Barrier), fuel),
-                Flow::End => return (Some(TurnEnd::Ended), fuel),
-                Flow::Message => env.host.interrupt(),
-                Flow::Fault => {
-                    // The program counter of the culprit, not of its successor.
-                    cx.w.pc = cx.w.pc.wrapping_sub(u64::from(inst.bytes));
-                    return (Some(TurnEnd::Fault), fuel);
+            if flow == Flow::Jump {
+                pc = cx.w.pc;
+                match code.index(pc) {
+                    Some(index) => at = index,
+                    None => break,
                 }
+                continue;
             }
+            if let Some(end) = end_of(flow) {
+                if end == TurnEnd::Fault {
+                    // The program counter of the culprit, not of its successor.
+                    cx.w.pc = pc.wrapping_sub(u64::from(inst.bytes));
+                }
+                return (Some(end), fuel);
+            }
+            env.host.interrupt();
         }
     }
     (None, 0)
+}
+
+/// Returns how a turn ends with `flow`; `None`: it goes on, and the host is told.
+///
+/// A call of its own, or the compiler would make one jump table of all cases, the ordinary ones included.
+#[cold]
+#[inline(never)]
+fn end_of(flow: Flow) -> Option<TurnEnd> {
+    match flow {
+        Flow::Next | Flow::Jump | Flow::Message => None,
+        Flow::Yield => Some(TurnEnd::Turn),
+        Flow::Barrier => Some(TurnEnd::Barrier),
+        Flow::End => Some(TurnEnd::Ended),
+        Flow::Fault => Some(TurnEnd::Fault),
+    }
 }

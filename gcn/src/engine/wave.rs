@@ -117,17 +117,22 @@ impl Wave {
         };
         let (width, height) = (size[0].max(1), size[1].max(1));
         let (mut x, mut y, mut z) = (first % width, first / width % height, first / (width * height));
-        let ids: Row = core::array::from_fn(|_| {
-            let packed = (x | y << 10 | z << 20) & wanted;
-            x += 1;
-            if x == width {
-                (x, y) = (0, y + 1);
-                if y == height {
-                    (y, z) = (0, z + 1);
+        let ids: Row = if x + LANES as u32 <= width {
+            // The usual case: the wave lies in one row of the work-group.
+            core::array::from_fn(|lane| ((x + lane as u32) | y << 10 | z << 20) & wanted)
+        } else {
+            core::array::from_fn(|_| {
+                let packed = (x | y << 10 | z << 20) & wanted;
+                x += 1;
+                if x == width {
+                    (x, y) = (0, y + 1);
+                    if y == height {
+                        (y, z) = (0, z + 1);
+                    }
                 }
-            }
-            packed
-        });
+                packed
+            })
+        };
         hw.vgpr[place.simd % hw.vgpr.len()][usize::from(place.row_base) % SIMD_ROWS] = ids;
 
         let mut wave = Wave {

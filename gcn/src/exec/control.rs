@@ -73,14 +73,14 @@ impl Cx<'_> {
     pub(crate) fn s_cbranch_g_fork(&mut self, i: &Inst) -> Flow {
         let (mask, target) = (self.s64(i.src[0]), self.s64(i.src[1]) & !3);
         self.fork(mask, target);
-        Flow::Next
+        Flow::Jump
     }
 
     /// `s_cbranch_i_fork`: the target is relative.
     pub(crate) fn s_cbranch_i_fork(&mut self, i: &Inst) -> Flow {
         let mask = self.sgpr64(usize::from(i.sdst));
         self.fork(mask, self.w.pc.wrapping_add_signed(i64::from(i.imm) * 4));
-        Flow::Next
+        Flow::Jump
     }
 
     fn fork(&mut self, mask: u64, target: u64) {
@@ -115,7 +115,7 @@ impl Cx<'_> {
             let mask = self.sgpr64(at + 2);
             self.set_sgpr64(EXEC, mask);
         }
-        Flow::Next
+        Flow::Jump
     }
 
     fn csp(&self) -> usize {

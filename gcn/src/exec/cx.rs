@@ -2,6 +2,7 @@
 
 use super::gws::Gws;
 use super::inst::{Dst, Inst, Src};
+use super::lane::{CHUNK, chunk_mask, put_chunk};
 use crate::arch::Arch;
 use crate::fault::FaultKind;
 use crate::hardware::{LDS_BYTES, OPERAND_ROWS, Row, SIMD_ROWS, ScalarFile, SimdFile};
@@ -17,8 +18,10 @@ pub(crate) const EXEC: usize = 126;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum Flow {
-    /// Goes on.
+    /// Goes on with the next instruction.
     Next,
+    /// Goes on where the program counter now points.
+    Jump,
     /// Goes on, but others first (`s_sleep`).
     Yield,
     /// Waits for the work-group.
@@ -178,9 +181,19 @@ impl<'a> Cx<'a> {
         if mask == !0 {
             *row = *value;
         } else {
-            for (lane, (old, new)) in row.iter_mut().zip(value).enumerate() {
-                *old = if mask >> lane & 1 == 1 { *new } else { *old };
+            for (c, chunk) in value.as_chunks::<CHUNK>().0.iter().enumerate() {
+                put_chunk(row, c, chunk, chunk_mask(mask, c));
             }
+        }
+    }
+
+    /// Writes one value to the lanes of `mask`.
+    #[inline(always)]
+    pub(crate) fn put_all(&mut self, dst: Dst, value: u32, mask: u64) {
+        if mask == !0 {
+            *self.row_mut(dst, 0) = [value; 64];
+        } else {
+            self.put(dst, 0, &[value; 64], mask);
         }
     }
 

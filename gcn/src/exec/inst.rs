@@ -42,8 +42,6 @@ pub(crate) enum Dst {
 pub(crate) struct Slot {
     /// Index into [`Cx::bases`].
     pub(crate) base: u8,
-    /// Bits of the lane number that matter: all, or none where one value serves all lanes.
-    pub(crate) lanes: u8,
     /// Row from the base.
     pub(crate) row: u16,
 }
@@ -51,9 +49,9 @@ pub(crate) struct Slot {
 impl Slot {
     const fn of(dst: Dst) -> Slot {
         match dst {
-            Dst::V(row) => Slot { base: 0, lanes: 63, row },
-            Dst::A(row) => Slot { base: 1, lanes: 63, row },
-            Dst::T(row) => Slot { base: 2, lanes: 63, row },
+            Dst::V(row) => Slot { base: 0, row },
+            Dst::A(row) => Slot { base: 1, row },
+            Dst::T(row) => Slot { base: 2, row },
         }
     }
 }
@@ -71,16 +69,26 @@ pub(crate) struct Sign {
 /// First operand row of staged operands: two for each source.
 pub(crate) const STAGE: u16 = 16;
 
+/// From this value on, [`Inst::staged`] says that a source's sign changes.
+pub(crate) const STAGED_SIGNS: u8 = 1 << 3;
+
 /// An instruction ready to run.
+///
+/// Two cache lines: what lane arithmetic needs, which is what programs spend their time on, is in the first.
 #[derive(Clone, Copy, Debug)]
+#[repr(C, align(64))]
 pub(crate) struct Inst {
     pub(crate) run: Handler,
-    /// The row's own handler, where `run` is the one that deals with decorations first.
-    pub(crate) plain: Handler,
-    /// Row number in [`isa::ROWS`].
-    pub(crate) row: u16,
+    /// `src` and `dst` as lane arithmetic wants them; [`settle`](Inst::settle) keeps them true.
+    pub(crate) from: [Slot; 3],
+    pub(crate) to: Slot,
+    /// Rows beyond the last architectural and accumulation VGPR that the instruction names.
+    pub(crate) vgprs: u16,
+    pub(crate) agprs: u16,
     /// Length in bytes.
     pub(crate) bytes: u8,
+    /// Sources that must be staged first: a bit each for scalars, then a bit each for changes of sign.
+    pub(crate) staged: u8,
     /// Scalar destination code, or `saddr`/`soffset` of memory instructions.
     pub(crate) sdst: u8,
     /// Negate and absolute-value bits by source, taken from VOP3 or SDWA/DPP. VOP3P: `neg_lo`.
@@ -90,23 +98,21 @@ pub(crate) struct Inst {
     pub(crate) op_sel: u8,
     pub(crate) op_sel_hi: u8,
     pub(crate) omod: u8,
-    pub(crate) clamp: bool,
-    /// Bits of [`fields::flag`].
-    pub(crate) flags: u16,
-    /// Rows beyond the last architectural and accumulation VGPR that the instruction names.
-    pub(crate) vgprs: u16,
-    pub(crate) agprs: u16,
     pub(crate) imm: i32,
     pub(crate) literal: u32,
     pub(crate) dst: Dst,
+    /// Bits of [`fields::flag`].
+    pub(crate) flags: u16,
+    /// Row number in [`isa::ROWS`].
+    pub(crate) row: u16,
+    pub(crate) clamp: bool,
     pub(crate) src: [Src; 3],
     pub(crate) extra: Extra,
-    /// `src` and `dst` as lane arithmetic wants them; [`settle`](Inst::settle) keeps them true.
-    pub(crate) from: [Slot; 3],
-    pub(crate) to: Slot,
-    /// Whether a source is a scalar that must be staged first.
-    pub(crate) staged: bool,
+    /// The row's own handler, where `run` is the one that deals with decorations first.
+    pub(crate) plain: Handler,
 }
+
+const _: () = assert!(size_of::<Inst>() == 128);
 
 impl Inst {
     /// Returns the table row.
@@ -145,7 +151,7 @@ impl Inst {
         extra: Extra::None,
         from: [Slot::of(Dst::V(0)); 3],
         to: Slot::of(Dst::V(0)),
-        staged: false,
+        staged: 0,
     };
 
     fn bind(tier: &Tier, f: &Fields) -> Inst {
@@ -206,21 +212,21 @@ impl Inst {
     /// Works the slots out anew. Call after changing `src` or `dst`.
     pub(crate) fn settle(&mut self) {
         self.to = Slot::of(self.dst);
-        self.staged = false;
+        self.staged = 0;
+        let no_sources = self.row().src == [Ty::None; 3];
         for k in 0..3 {
-            let staged = |lanes: u8| Slot { base: 2, lanes, row: STAGE + 2 * k as u16 };
-            let slot = match self.src[k] {
-                Src::V(_) | Src::A(_) | Src::T(_) if self.sign(k).is_some() => staged(63),
-                Src::V(r) => Slot::of(Dst::V(r)),
-                Src::A(r) => Slot::of(Dst::A(r)),
-                Src::T(r) => Slot::of(Dst::T(r)),
-                Src::S(_) | Src::K(_) | Src::Flag(_) => staged(0),
+            let staged = Slot { base: 2, row: STAGE + 2 * k as u16 };
+            let signed = self.sign(k).is_some();
+            let (slot, scalar) = match self.src[k] {
+                Src::V(r) => (Slot::of(Dst::V(r)), false),
+                Src::A(r) => (Slot::of(Dst::A(r)), false),
+                Src::T(r) => (Slot::of(Dst::T(r)), false),
+                Src::S(_) | Src::K(_) | Src::Flag(_) => (staged, true),
             };
-            self.staged |= slot.row == STAGE + 2 * k as u16 && slot.base == 2;
-            self.from[k] = slot;
-        }
-        if self.row().src == [Ty::None; 3] {
-            self.staged = false;
+            self.from[k] = if signed { staged } else { slot };
+            if !no_sources {
+                self.staged |= u8::from(scalar) << k | if signed { STAGED_SIGNS << k } else { 0 };
+            }
         }
     }
 

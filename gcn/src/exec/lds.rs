@@ -3,56 +3,36 @@
 use super::atomic::Word;
 use super::cx::{Cx, Flow};
 use super::inst::{Dst, Inst, Src};
+use super::lane::{CHUNK, spread};
 use super::memory::plus;
 use super::mode::M0;
 use crate::arch::LANES;
-use crate::hardware::Row;
+use crate::hardware::{LDS_BYTES, Row};
 use crate::memory::active;
 
-/// How the addresses of the active lanes lie to each other.
-#[derive(Clone, Copy)]
-enum Pattern {
-    /// All the same: this one.
-    Same(u32),
-    /// One element after the other; lane 0's address.
-    Consecutive(u32),
-    Scattered,
+const LDS_DWORDS: usize = LDS_BYTES / 4;
+
+/// A chunk of places that follow each other.
+#[inline(always)]
+fn consecutive(first: u32) -> [u32; CHUNK] {
+    let mut out = [first; CHUNK];
+    for (k, place) in out.iter_mut().enumerate() {
+        *place = first.wrapping_add(k as u32);
+    }
+    out
 }
 
-impl Pattern {
-    #[inline(always)]
-    fn of(address: &Row, mask: u64, stride: u32) -> Pattern {
-        let lane = mask.trailing_zeros() % LANES as u32;
-        let first = address[lane as usize];
-        let mut different = 0;
-        for a in address {
-            different |= a ^ first;
-        }
-        if different == 0 {
-            return Pattern::Same(first);
-        }
-        let base = first.wrapping_sub(lane * stride);
-        let (mut same, mut consecutive) = (0, 0);
-        for (lane, a) in address.iter().enumerate() {
-            let active = ((mask >> lane & 1) as u32).wrapping_neg();
-            same |= (a ^ first) & active;
-            consecutive |= (a ^ base.wrapping_add(lane as u32 * stride)) & active;
-        }
-        match (same, consecutive) {
-            (0, _) => Pattern::Same(first),
-            (_, 0) => Pattern::Consecutive(base),
-            _ => Pattern::Scattered,
-        }
-    }
+/// LDS as dwords. Which of them an access means is in [`Cx::lds_places`].
+#[inline(always)]
+fn lds_dwords(lds: &[u8; LDS_BYTES]) -> &[[u8; 4]; LDS_DWORDS] {
+    // PANIC: the length is the constant's.
+    lds.as_chunks().0.try_into().expect("all of LDS")
+}
 
-    /// Returns the bytes that all lanes touch together, if they follow each other.
-    #[inline(always)]
-    fn consecutive(self, offset: u32, bytes: usize) -> Option<core::ops::Range<usize>> {
-        let Pattern::Consecutive(base) = self else { return None };
-        // Addresses wrap at 32 bits lane by lane; a range that would is left to the lanes.
-        let at = base.checked_add(offset)? as usize;
-        Some(at..at + bytes)
-    }
+#[inline(always)]
+fn lds_dwords_mut(lds: &mut [u8; LDS_BYTES]) -> &mut [[u8; 4]; LDS_DWORDS] {
+    // PANIC: the length is the constant's.
+    lds.as_chunks_mut().0.try_into().expect("all of LDS")
 }
 
 impl Cx<'_> {
@@ -64,6 +44,29 @@ impl Cx<'_> {
         self.lds.get_mut(from..to).unwrap_or_default()
     }
 
+    /// Returns where in [`lds_dwords`] each lane's `N` dwords at `address + offset` begin, an active lane's for those that are not; `None` unless
+    /// all of them are whole dwords within the window.
+    ///
+    /// Then any of them may be taken without another question, which makes scattered accesses a load and a store a lane.
+    #[inline(always)]
+    fn lds_places<const N: usize>(&self, mask: u64, address: &Row, offset: u32) -> Option<Row> {
+        let base = self.w.lds_base;
+        let end = self.w.lds_bytes.checked_sub(4 * N as u32)?;
+        if base as usize + self.w.lds_bytes as usize > LDS_BYTES || (base | offset) & 3 != 0 {
+            return None;
+        }
+        let here = spread(mask);
+        let first = address[mask.trailing_zeros() as usize % LANES];
+        let (mut at, mut outside) = ([0; LANES], 0);
+        for lane in 0..LANES {
+            let from = (address[lane] & here[lane] | first & !here[lane]).wrapping_add(offset);
+            at[lane] = from.wrapping_add(base) / 4;
+            // Beyond the end, wrapped around, or not a whole dword.
+            outside |= u32::from(from > end) | u32::from(from < offset) | from & 3;
+        }
+        (outside == 0).then_some(at)
+    }
+
     #[inline(always)]
     fn lds_word(window: &[u8], at: usize) -> u32 {
         window.get(at..at + 4).and_then(|b| b.try_into().ok()).map_or(0, u32::from_le_bytes)
@@ -72,33 +75,53 @@ impl Cx<'_> {
     /// Loads `N` dwords for each lane of `mask` from `address + offset`.
     #[inline(always)]
     pub(super) fn lds_load<const N: usize>(&mut self, dst: Dst, mask: u64, address: &Row, offset: u32) {
-        let pattern = Pattern::of(address, mask, 4 * N as u32);
-        let window = self.lds_window();
-        if let Pattern::Same(first) = pattern {
+        let (first, mut different) = (address[0], 0);
+        for a in address {
+            different |= a ^ first;
+        }
+        if different == 0 {
             // Every lane reads the same place: the usual way to broadcast a tile's element.
             let at = first.wrapping_add(offset) as usize;
+            let window = self.lds_window();
             let words: [u32; N] = core::array::from_fn(|d| Self::lds_word(window, at + 4 * d));
             for (d, word) in words.into_iter().enumerate() {
-                self.put(plus(dst, d), 0, &[word; LANES], mask);
+                self.put_all(plus(dst, d), word, mask);
             }
             return;
         }
         let mut rows = [[0; LANES]; N];
-        match pattern.consecutive(offset, 4 * N * LANES).and_then(|range| window.get(range)) {
-            Some(bytes) => {
-                for (each, lane) in bytes.chunks_exact(4 * N).zip(0..LANES) {
-                    for (row, word) in rows.iter_mut().zip(each.as_chunks::<4>().0) {
-                        row[lane] = u32::from_le_bytes(*word);
+        if let Some(places) = self.lds_places::<N>(mask, address, offset) {
+            let dwords = lds_dwords(self.lds);
+            for (c, at) in places.as_chunks::<CHUNK>().0.iter().enumerate() {
+                let first = at[0] as usize;
+                for (d, row) in rows.iter_mut().enumerate() {
+                    let row = &mut row.as_chunks_mut::<CHUNK>().0[c];
+                    // Sixteen lanes often do what the whole wave does not: rows of a tile, of which every lane reads one element or its own.
+                    // PANIC: none; see `lds_places`. Checked all the same, because the compiler would make gathers of single
+                    // loads otherwise, and they take longer.
+                    if *at == [at[0]; CHUNK] {
+                        *row = [u32::from_le_bytes(dwords[first + d]); CHUNK];
+                    } else if let Some(words) = dwords.get(first + d..first + d + CHUNK)
+                        && N == 1
+                        && *at == consecutive(at[0])
+                    {
+                        for (to, word) in row.iter_mut().zip(words) {
+                            *to = u32::from_le_bytes(*word);
+                        }
+                    } else {
+                        for (to, at) in row.iter_mut().zip(at) {
+                            *to = u32::from_le_bytes(dwords[*at as usize + d]);
+                        }
                     }
                 }
             }
-            None => {
-                for lane in active(mask) {
-                    let at = address[lane].wrapping_add(offset) as usize;
-                    if let Some(bytes) = window.get(at..at + 4 * N) {
-                        for (row, word) in rows.iter_mut().zip(bytes.as_chunks::<4>().0) {
-                            row[lane] = u32::from_le_bytes(*word);
-                        }
+        } else {
+            let window = self.lds_window();
+            for lane in active(mask) {
+                let at = address[lane].wrapping_add(offset) as usize;
+                if let Some(bytes) = window.get(at..at + 4 * N) {
+                    for (row, word) in rows.iter_mut().zip(bytes.as_chunks::<4>().0) {
+                        row[lane] = u32::from_le_bytes(*word);
                     }
                 }
             }
@@ -113,16 +136,31 @@ impl Cx<'_> {
     pub(super) fn lds_store<const N: usize>(&mut self, data: Src, mask: u64, address: &Row, offset: u32) {
         let rows: [Row; N] = core::array::from_fn(|d| self.lanes(data, d));
         // Only whole rows are stored at once: what inactive lanes would write must stay as it is.
-        let pattern = if mask == !0 { Pattern::of(address, mask, 4 * N as u32) } else { Pattern::Scattered };
-        let window = self.lds_window();
-        if let Some(bytes) = pattern.consecutive(offset, 4 * N * LANES).and_then(|range| window.get_mut(range)) {
-            for (each, lane) in bytes.chunks_exact_mut(4 * N).zip(0..LANES) {
-                for (row, word) in rows.iter().zip(each.as_chunks_mut::<4>().0) {
-                    *word = row[lane].to_le_bytes();
+        if mask == !0
+            && let Some(places) = self.lds_places::<N>(mask, address, offset)
+        {
+            let dwords = lds_dwords_mut(self.lds);
+            for (c, at) in places.as_chunks::<CHUNK>().0.iter().enumerate() {
+                let first = at[0] as usize;
+                if N == 1
+                    && *at == consecutive(at[0])
+                    && let Some(words) = dwords.get_mut(first..first + CHUNK)
+                {
+                    for (to, word) in words.iter_mut().zip(&rows[0][c * CHUNK..]) {
+                        *to = word.to_le_bytes();
+                    }
+                    continue;
+                }
+                for (k, at) in at.iter().enumerate() {
+                    for (d, row) in rows.iter().enumerate() {
+                        // PANIC: none; see `lds_places`.
+                        dwords[*at as usize + d] = row[c * CHUNK + k].to_le_bytes();
+                    }
                 }
             }
             return;
         }
+        let window = self.lds_window();
         for lane in active(mask) {
             let at = address[lane].wrapping_add(offset) as usize;
             if let Some(bytes) = window.get_mut(at..at + 4 * N) {
@@ -175,6 +213,7 @@ impl Cx<'_> {
     }
 
     /// One read-modify-write per lane, lowest first; a work-group's waves share a host thread, so each is indivisible.
+    #[inline(always)]
     pub(super) fn lds_atomic_at<A: Word>(
         &mut self,
         i: &Inst,
@@ -183,6 +222,25 @@ impl Cx<'_> {
         returns: bool,
         f: impl Fn(A, A, A) -> Option<A>,
     ) {
+        if A::DWORDS == 1
+            && !returns
+            && !matches!(i.src[2], Src::V(_) | Src::A(_))
+            && let Some(places) = self.lds_places::<1>(mask, address, 0)
+        {
+            // Counting and summing up: nothing comes back, so nothing that a later lane needs changes on the way.
+            let (data, second) = (self.lanes(i.src[1], 0), self.lanes(i.src[1], 1));
+            let dwords = lds_dwords_mut(self.lds);
+            for lane in active(mask) {
+                // PANIC: none; see `lds_places`.
+                let word = &mut dwords[places[lane] as usize];
+                let value = |row: &Row| A::from_raw(u64::from(row[lane]));
+                let old = A::from_raw(u64::from(u32::from_le_bytes(*word)));
+                if let Some(new) = f(old, value(&data), value(&second)) {
+                    *word = (new.to_raw() as u32).to_le_bytes();
+                }
+            }
+            return;
+        }
         for lane in active(mask) {
             let at = address[lane] as usize;
             // DS: data0 and data1 are registers of their own; FLAT: the second follows the first.
@@ -259,6 +317,7 @@ impl Cx<'_> {
         Flow::Next
     }
 
+    #[inline(always)]
     pub(crate) fn ds_atomic<A: Word>(&mut self, i: &Inst, returns: bool, f: impl Fn(A, A) -> A) -> Flow {
         let (mask, offset) = (self.exec(), Self::ds_offset(i));
         let address = self.lanes(i.src[0], 0).map(|a| a.wrapping_add(offset));

@@ -6,6 +6,7 @@
 
 use super::cx::{Cx, Flow};
 use super::inst::{Dst, Inst, Src};
+use super::lane::CHUNK;
 use crate::arch::{LANES, PRIVATE_APERTURE_HI, SHARED_APERTURE_HI};
 use crate::fault::FaultKind;
 use crate::hardware::Row;
@@ -49,6 +50,16 @@ impl Addresses {
             different |= address ^ first.wrapping_add(lane as u64 * stride);
         }
         self.mask == !0 && different == 0
+    }
+
+    /// Whether all lanes of chunk `c` take part and lie four bytes apart.
+    #[inline(always)]
+    fn chunk_contiguous(&self, c: usize) -> bool {
+        let mut expected = [self.address[c * CHUNK]; CHUNK];
+        for (k, address) in expected.iter_mut().enumerate() {
+            *address = address.wrapping_add(4 * k as u64);
+        }
+        self.mask >> (c * CHUNK) & 0xffff == 0xffff && self.address.as_chunks::<CHUNK>().0[c] == expected
     }
 
     /// Splits off the lanes whose FLAT address lies in `which`; `None` if there are none.
@@ -160,11 +171,14 @@ impl Cx<'_> {
     #[inline(always)]
     fn load_words<const N: usize>(&mut self, dst: Dst, at: &Addresses) -> Result<(), LaneFault> {
         if at.contiguous(4 * N as u64) {
-            let mut flat = [[0u32; LANES]; N];
-            if self.mem.read(at.address[0], flat.as_mut_bytes()).is_ok() {
-                if N == 1 {
-                    *self.row_mut(dst, 0) = flat[0];
-                } else {
+            if N == 1 {
+                let mem = self.mem;
+                if mem.read(at.address[0], self.row_mut(dst, 0).as_mut_bytes()).is_ok() {
+                    return Ok(());
+                }
+            } else {
+                let mut flat = [[0u32; LANES]; N];
+                if self.mem.read(at.address[0], flat.as_mut_bytes()).is_ok() {
                     let words = flat.as_flattened();
                     for d in 0..N {
                         let row = self.row_mut(dst, d);
@@ -172,12 +186,23 @@ impl Cx<'_> {
                             *word = words[lane * N + d];
                         }
                     }
+                    return Ok(());
                 }
-                return Ok(());
             }
         }
         let mut rows: [Row; N] = core::array::from_fn(|d| *self.row(dst, d));
-        let done = self.mem.gather(at.lanes(), &mut rows);
+        let mut left = at.mask;
+        if let [row] = rows.as_mut_slice() {
+            // Rows of a tile: sixteen lanes follow each other where the wave does not. What cannot be read so is left to the lanes, which
+            // find out who met the fault.
+            for (c, row) in row.as_chunks_mut::<CHUNK>().0.iter_mut().enumerate() {
+                if at.chunk_contiguous(c) && self.mem.read(at.address[c * CHUNK], row.as_mut_bytes()).is_ok() {
+                    left &= !(0xffff << (c * CHUNK));
+                }
+            }
+        }
+        let done =
+            if left == 0 { Ok(()) } else { self.mem.gather(Lanes { address: &at.address, mask: left }, &mut rows) };
         for (d, row) in rows.iter().enumerate() {
             *self.row_mut(dst, d) = *row;
         }

@@ -1,8 +1,8 @@
 //! Executes instructions: operands, handlers, and the choice of the host's vector instructions.
 //!
-//! Every row of the instruction table becomes a function, compiled once for any x86-64 (or other) host and once for hosts with AVX2 and FMA.
-//! [`Tier`] is the table of those functions that suits the machine at hand. The method named in a row is written once, in safe
-//! Rust over arrays of lanes, and is inlined into both.
+//! Every row of the instruction table becomes a function, compiled for any x86-64 (or other) host, for hosts with AVX2 and FMA, and for those with
+//! AVX-512. [`Tier`] is the table of those functions that suits the machine at hand. The method named in a row is written once, in safe
+//! Rust over arrays of lanes, and is inlined into all of them.
 
 pub(crate) mod atomic;
 mod control;

@@ -88,6 +88,20 @@ pub(crate) fn med3_f32(a: f32, b: f32, c: f32) -> f32 {
     max_f32(min_f32(a, b), min_f32(max_f32(a, b), c))
 }
 
+/// A sum and what it carries: the top bit of two, or of one that the sum has lost. Words throughout, which vectorise.
+#[inline(always)]
+pub(crate) fn add_carry(a: u32, b: u32, carry: bool) -> (u32, bool) {
+    let sum = a.wrapping_add(b).wrapping_add(u32::from(carry));
+    (sum, (a & b | (a | b) & !sum) >> 31 == 1)
+}
+
+/// A difference and what it borrows.
+#[inline(always)]
+pub(crate) fn sub_borrow(a: u32, b: u32, borrow: bool) -> (u32, bool) {
+    let difference = a.wrapping_sub(b).wrapping_sub(u32::from(borrow));
+    (difference, (!a & b | (!a | b) & difference) >> 31 == 1)
+}
+
 /// Reciprocal square root. Hardware is within 1 ULP; this is two correctly rounded steps.
 #[inline(always)]
 pub(crate) fn rsq_f32(x: f32) -> f32 {

@@ -147,6 +147,7 @@ impl Cx<'_> {
     pub(crate) fn branch(&mut self, i: &Inst, condition: impl Fn(&Cx<'_>) -> bool) -> Flow {
         if condition(self) {
             self.w.pc = self.w.pc.wrapping_add_signed(i64::from(i.imm) * 4);
+            return Flow::Jump;
         }
         Flow::Next
     }
@@ -164,14 +165,14 @@ impl Cx<'_> {
 
     pub(crate) fn s_setpc(&mut self, i: &Inst) -> Flow {
         self.w.pc = self.s64(i.src[0]) & !3;
-        Flow::Next
+        Flow::Jump
     }
 
     pub(crate) fn s_swappc(&mut self, i: &Inst) -> Flow {
         let target = self.s64(i.src[0]) & !3;
         self.set_sgpr64(usize::from(i.sdst), self.w.pc);
         self.w.pc = target;
-        Flow::Next
+        Flow::Jump
     }
 
     /// Instructions whose effect (waiting, cache control, priorities) has nothing to act on here.

@@ -15,29 +15,39 @@ pub struct Tier {
 impl Tier {
     /// Returns the fastest tier that this host can run.
     pub fn detect() -> &'static Tier {
-        static TIER: std::sync::OnceLock<Tier> = std::sync::OnceLock::new();
-        TIER.get_or_init(|| {
+        // PANIC: the list ends with the portable tier.
+        Tier::all().first().expect("at least one tier")
+    }
+
+    /// Returns all tiers that this host can run, the fastest first and the portable one last.
+    pub fn all() -> &'static [Tier] {
+        static TIERS: std::sync::OnceLock<Vec<Tier>> = std::sync::OnceLock::new();
+        TIERS.get_or_init(|| {
+            let mut tiers = vec![Tier { name: "portable", handlers: portable::handlers() }];
             #[cfg(target_arch = "x86_64")]
-            if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") && is_x86_feature_detected!("f16c") {
+            if has!("avx2" "fma" "f16c") {
+                let wide = has!(
+                    "avx512f" "avx512bw" "avx512cd" "avx512dq" "avx512vl" "bmi1" "bmi2" "lzcnt" "popcnt"
+                );
                 #[expect(
                     unsafe_code,
-                    reason = "the one audited call of this crate: it selects the CPU's vector instructions"
+                    reason = "the one audited block of this crate: it selects the CPU's vector instructions"
                 )]
-                // SAFETY: the three features that `wide::handlers` and the functions in its table are compiled for
-                // were detected on this CPU in the line above; features of a CPU do not go away.
-                let handlers = unsafe { wide::handlers() };
-                return Tier { name: "avx2", handlers };
+                // SAFETY: the features that each function and those in its table are compiled for were detected on this CPU in the lines
+                // above; features of a CPU do not go away.
+                unsafe {
+                    tiers.push(Tier { name: "avx2", handlers: avx2::handlers() });
+                    if wide {
+                        tiers.push(Tier { name: "avx512", handlers: avx512::handlers() });
+                    }
+                }
             }
-            Tier::portable()
+            tiers.reverse();
+            tiers
         })
     }
 
-    /// Returns the tier that any host can run.
-    pub fn portable() -> Tier {
-        Tier { name: "portable", handlers: portable::handlers() }
-    }
-
-    /// Returns the tier's name: `avx2` or `portable`.
+    /// Returns the tier's name: `avx512`, `avx2` or `portable`.
     pub fn name(&self) -> &'static str {
         self.name
     }
@@ -47,6 +57,14 @@ impl Tier {
         self.handlers[usize::from(row)]
     }
 }
+
+/// Whether this CPU has all of some features.
+#[cfg(target_arch = "x86_64")]
+macro_rules! has {
+    ($($feature:tt)*) => { $(is_x86_feature_detected!($feature))&&* };
+}
+#[cfg(target_arch = "x86_64")]
+use has;
 
 macro_rules! portable_tier {
     ($($encoding:ident $op:literal $name:ident $archs:ident $dst:ident ($($src:ident)*) [$($trait:ident)*]
@@ -60,15 +78,15 @@ macro_rules! portable_tier {
         )]
         mod portable {
             use super::*;
-            $(fn $name(cx: &mut Cx<'_>, i: &Inst) -> Flow { cx.$method$(::<$($generic)*>)?(i $(, $arg)*) })*
+            $(pub(super) fn $name(cx: &mut Cx<'_>, i: &Inst) -> Flow { cx.$method$(::<$($generic)*>)?(i $(, $arg)*) })*
             pub(super) fn handlers() -> Vec<Handler> { vec![$($name),*] }
         }
     };
 }
 
+/// A tier compiled for more than the target's base. Scalar instructions gain nothing by it and are taken from the portable one.
 macro_rules! wide_tier {
-    ($($encoding:ident $op:literal $name:ident $archs:ident $dst:ident ($($src:ident)*) [$($trait:ident)*]
-        = $method:ident $([$($generic:tt)*])? ($($arg:expr),*);)*) => {
+    ($tier:ident $features:literal; $($rows:tt)*) => {
         #[cfg(target_arch = "x86_64")]
         #[allow(
             clippy::double_comparisons,
@@ -77,14 +95,51 @@ macro_rules! wide_tier {
             clippy::redundant_closure,
             reason = "rows spell comparisons as the ISA does: what is not less is greater, equal or unordered"
         )]
-        mod wide {
+        mod $tier {
             use super::*;
-            $(#[target_feature(enable = "avx2,fma,f16c")] fn $name(cx: &mut Cx<'_>, i: &Inst) -> Flow { cx.$method$(::<$($generic)*>)?(i $(, $arg)*) })*
-            #[target_feature(enable = "avx2,fma,f16c")]
-            pub(super) fn handlers() -> Vec<Handler> { vec![$($name),*] }
+            wide_rows! { $features; $($rows)* }
         }
     };
 }
 
+macro_rules! wide_rows {
+    ($features:literal; $($encoding:ident $op:literal $name:ident $archs:ident $dst:ident ($($src:ident)*) [$($trait:ident)*]
+        = $method:ident $([$($generic:tt)*])? ($($arg:expr),*);)*) => {
+        $(wide_row! { $encoding $features $name = $method $([$($generic)*])? ($($arg),*) })*
+        #[target_feature(enable = $features)]
+        pub(super) fn handlers() -> Vec<Handler> { vec![$($name),*] }
+    };
+}
+
+macro_rules! wide_row {
+    (Sop1 $($row:tt)*) => { scalar_row! { $($row)* } };
+    (Sop2 $($row:tt)*) => { scalar_row! { $($row)* } };
+    (Sopc $($row:tt)*) => { scalar_row! { $($row)* } };
+    (Sopk $($row:tt)*) => { scalar_row! { $($row)* } };
+    (Sopp $($row:tt)*) => { scalar_row! { $($row)* } };
+    (Smem $($row:tt)*) => { scalar_row! { $($row)* } };
+    ($encoding:ident $features:literal $name:ident = $method:ident $([$($generic:tt)*])? ($($arg:expr),*)) => {
+        #[target_feature(enable = $features)]
+        fn $name(cx: &mut Cx<'_>, i: &Inst) -> Flow { cx.$method$(::<$($generic)*>)?(i $(, $arg)*) }
+    };
+}
+
+macro_rules! scalar_row {
+    ($features:literal $name:ident $($rest:tt)*) => {
+        use super::portable::$name;
+    };
+}
+
+macro_rules! avx2_tier {
+    ($($rows:tt)*) => { wide_tier! { avx2 "avx2,fma,f16c"; $($rows)* } };
+}
+
+macro_rules! avx512_tier {
+    ($($rows:tt)*) => {
+        wide_tier! { avx512 "avx2,fma,f16c,avx512f,avx512bw,avx512cd,avx512dq,avx512vl,bmi1,bmi2,lzcnt,popcnt"; $($rows)* }
+    };
+}
+
 instructions!(portable_tier);
-instructions!(wide_tier);
+instructions!(avx2_tier);
+instructions!(avx512_tier);

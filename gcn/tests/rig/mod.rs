@@ -1,6 +1,7 @@
 //! Memory, a queue and compute units for programs of `kernels`, for tests and benches.
 #![allow(dead_code, reason = "tests and benches each use their part")]
 
+use gcn::Tier;
 use gcn::aql::{KernelDispatch, Packet, TYPE_INVALID};
 use gcn::arch::{Arch, PRIVATE_APERTURE_HI, SHARED_APERTURE_HI};
 use gcn::code_object::CodeObject;
@@ -89,6 +90,18 @@ impl Machine {
         case: &'a Case,
         threads: u32,
     ) -> Session<'a> {
+        self.session_on(Tier::detect(), target, object, case, threads)
+    }
+
+    /// As [`session`](Self::session) on a given tier.
+    pub(crate) fn session_on<'a>(
+        &'a mut self,
+        tier: &'static Tier,
+        target: Target,
+        object: &[u8],
+        case: &'a Case,
+        threads: u32,
+    ) -> Session<'a> {
         self.next = BASE;
         let object = CodeObject::parse(object).unwrap();
         let image = object.image(BASE, &|_| None).unwrap();
@@ -127,7 +140,7 @@ impl Machine {
             self.mem.write(ring + 64 * u64::from(slot), &[TYPE_INVALID]).unwrap();
         }
         let arch = Arch::from_name(target.name()).unwrap();
-        let mut context = Context::new(Config { arch, cus: CUS, threads }).unwrap();
+        let mut context = Context::with_tier(Config { arch, cus: CUS, threads }, tier).unwrap();
         context.create_queue(QueueSpec { ring, slots: SLOTS, read_index, structure: BASE });
         let hw = CuHardware::power_on(CUS as usize);
         let end = self.next;

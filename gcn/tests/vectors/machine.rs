@@ -3,8 +3,6 @@
 //! The instruction runs as any kernel's does: through a packet, the decoder and the run loop, on the tier that is asked for. Registers are dirty when a
 //! wave starts, which is how the operands get in.
 
-use std::sync::OnceLock;
-
 use gcn::Tier;
 use gcn::aql::{KernelDispatch, Packet, TYPE_INVALID};
 use gcn::arch::Arch;
@@ -54,9 +52,8 @@ impl Host for Quiet {
 }
 
 /// The tiers this host can run.
-pub(crate) fn tiers() -> [&'static Tier; 2] {
-    static PORTABLE: OnceLock<Tier> = OnceLock::new();
-    [Tier::detect(), PORTABLE.get_or_init(Tier::portable)]
+pub(crate) fn tiers() -> &'static [Tier] {
+    Tier::all()
 }
 
 /// See the module.

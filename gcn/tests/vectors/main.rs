@@ -180,7 +180,7 @@ fn check(machine: &mut Machine, row: &Row, model: &Model, words: &[u32], every: 
 fn all(check: impl Fn(&mut Machine, Arch, &'static Row, usize) -> bool) -> usize {
     let (mut rows, mut wrong) = (0, Vec::new());
     for arch in Arch::ALL {
-        for (number, tier) in tiers().into_iter().enumerate() {
+        for (number, tier) in tiers().iter().enumerate() {
             let mut machine = Machine::new(arch, tier);
             for row in executed(arch) {
                 // All pairs of operands once; where the row has had them, every fifth lot of them.

@@ -154,12 +154,12 @@ macro_rules! vop12_rows {
 
             // ---- VOP2: masks as carries and conditions --------------------------------------------------------------------------
             Vop2 0 v_cndmask_b32 ALL B32 (B32 B32 Mask) [CARRY_IN] = vselect(|a: f32, b: f32, bit| if bit { b } else { a });
-            Vop2 25 v_add_co_u32 ALL U32 (U32 U32) [CARRY_OUT] = vcarry(|a, b, carry| a.carrying_add(b, carry));
-            Vop2 26 v_sub_co_u32 ALL U32 (U32 U32) [CARRY_OUT] = vcarry(|a, b, borrow| a.borrowing_sub(b, borrow));
-            Vop2 27 v_subrev_co_u32 ALL U32 (U32 U32) [CARRY_OUT] = vcarry(|a, b, borrow| b.borrowing_sub(a, borrow));
-            Vop2 28 v_addc_co_u32 ALL U32 (U32 U32 Mask) [CARRY_OUT CARRY_IN] = vcarry(|a, b, carry| a.carrying_add(b, carry));
-            Vop2 29 v_subb_co_u32 ALL U32 (U32 U32 Mask) [CARRY_OUT CARRY_IN] = vcarry(|a, b, borrow| a.borrowing_sub(b, borrow));
-            Vop2 30 v_subbrev_co_u32 ALL U32 (U32 U32 Mask) [CARRY_OUT CARRY_IN] = vcarry(|a, b, borrow| b.borrowing_sub(a, borrow));
+            Vop2 25 v_add_co_u32 ALL U32 (U32 U32) [CARRY_OUT] = vcarry(add_carry);
+            Vop2 26 v_sub_co_u32 ALL U32 (U32 U32) [CARRY_OUT] = vcarry(sub_borrow);
+            Vop2 27 v_subrev_co_u32 ALL U32 (U32 U32) [CARRY_OUT] = vcarry(|a, b, borrow| sub_borrow(b, a, borrow));
+            Vop2 28 v_addc_co_u32 ALL U32 (U32 U32 Mask) [CARRY_OUT CARRY_IN] = vcarry(add_carry);
+            Vop2 29 v_subb_co_u32 ALL U32 (U32 U32 Mask) [CARRY_OUT CARRY_IN] = vcarry(sub_borrow);
+            Vop2 30 v_subbrev_co_u32 ALL U32 (U32 U32 Mask) [CARRY_OUT CARRY_IN] = vcarry(|a, b, borrow| sub_borrow(b, a, borrow));
 
             // ---- VOP2: dot products into the destination ------------------------------------------------------------------------
             Vop2 55 v_dot2c_f32_f16 ALL F32 (PF16 PF16) [ACCUMULATES NO_SDWA] = v2acc(|a: u32, b: u32, d: f32| dot2_f32_f16(a, b, d));
