@@ -81,6 +81,21 @@ fn code_cannot_be_written() {
     }
 }
 
+#[test]
+fn read_only_memory_stays_as_it_was() {
+    for target in Target::ALL {
+        let mut rig = Rig::new(&format!("arch={target},cus=1"));
+        let page = rig.allocate(4096, Rights::Read).address;
+        rig.memory.write(page, &[0x5a; 4096]).expect("the host may");
+        let mut queue = rig.queue(64);
+        rig.submit(&mut queue, &kernels::fault::at(page + 64, 64, 7), 0);
+        let fault = fault_of(&mut rig, &queue);
+        assert_eq!((fault.kind, fault.address), (FaultClass::Memory, Some(page + 64)), "{target}");
+        assert!(fault.text.contains("Write") && fault.text.contains("Rights"), "{}", fault.text);
+        assert_eq!(rig.download(page, 4096), [0x5a; 4096], "{target}");
+    }
+}
+
 /// A descriptor may lie in any readable memory, but what it points at must be code.
 #[test]
 fn data_cannot_be_executed() {

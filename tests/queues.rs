@@ -1,8 +1,8 @@
 //! AQL: order, barriers, signals and slots. HSA Platform System Architecture Specification 1.2, sections 2.8 and 2.9.
 
 use crate::rig::{Queue, Rig};
-use gcn::aql::{Packet, TYPE_INVALID};
-use kernels::Case;
+use gcn::aql::{Packet, TYPE_INVALID, signal};
+use kernels::{Case, Target};
 use std::sync::atomic::Ordering;
 use wavegate::device::{Device, FaultClass, RunEnd};
 
@@ -53,6 +53,57 @@ fn completion_decrements_the_signal_and_stamps_it() {
     let first = report.first_instruction_ns.expect("instructions were executed");
     assert!(before <= first && first <= end);
     assert_eq!(*rig.lease.signals.lock().unwrap(), [done.address()], "its waiters are woken once");
+}
+
+/// What a driver reads to know which event to tell: the number is in the mailbox before anybody is woken.
+#[test]
+fn completion_writes_the_signals_event_into_its_mailbox() {
+    let mut rig = Rig::new("cus=1");
+    let mut queue = rig.queue(64);
+    let (mailbox, untouched) = (rig.signal(0), rig.signal(77));
+    for (event, has_mailbox) in [(0x1234_5678u32, true), (9, false)] {
+        let done = rig.signal(1);
+        let at = if has_mailbox { mailbox.address() + signal::VALUE } else { 0 };
+        rig.memory.write(done.address() + signal::EVENT_MAILBOX, &at.to_le_bytes()).expect("a signal");
+        rig.memory.write(done.address() + signal::EVENT_ID, &event.to_le_bytes()).expect("a signal");
+        queue.put(&Packet::barrier([0; 5], false, done.address()));
+        rig.run();
+        assert_eq!((done.value(), mailbox.value(), untouched.value()), (0, 0x1234_5678, 77));
+        assert_eq!(rig.lease.signals.lock().unwrap().pop(), Some(done.address()), "its waiters are woken");
+    }
+    // A mailbox that is none is its owner's fault.
+    let done = rig.signal(1);
+    rig.memory.write(done.address() + signal::EVENT_MAILBOX, &0x1000u64.to_le_bytes()).expect("a signal");
+    queue.put(&Packet::barrier([0; 5], false, done.address()));
+    rig.run();
+    let faults = rig.faults();
+    assert!(
+        matches!(&faults[..], [(failed, fault)] if *failed == queue.handle && fault.address == Some(0x1000)),
+        "{faults:?}"
+    );
+}
+
+/// `s_sendmsg` with the interrupt message is how device code (`printf`, `malloc`, signals that kernels store to) asks for the host.
+#[test]
+fn a_kernel_that_sends_an_interrupt_wakes_the_host() {
+    for target in Target::ALL {
+        let mut rig = Rig::new(&format!("arch={target},cus=1"));
+        let (mut queue, done) = (rig.queue(64), rig.signal(1));
+        let case = empty();
+        let program = rig.load(case.kernel);
+        let dispatch = rig.dispatch(&program, &case, &[]);
+        // The program's one instruction becomes s_sendmsg sendmsg(MSG_INTERRUPT), the word behind it what it was.
+        let mut word = [0; 4];
+        let first = (program.image.address..program.image.address + program.image.bytes).step_by(4).find(|&at| {
+            rig.memory.read(at, &mut word).expect("code");
+            word == 0xbf81_0000_u32.to_le_bytes()
+        });
+        let at = first.expect("s_endpgm");
+        rig.memory.write(at, &[0xbf90_0001_u32, 0xbf81_0000].map(u32::to_le_bytes).concat()).expect("code");
+        queue.put(&Packet::kernel(&dispatch, true, done.address()));
+        rig.run();
+        assert_eq!((done.value(), rig.lease.interrupts.load(Ordering::Relaxed)), (0, 1), "{target}");
+    }
 }
 
 #[test]

@@ -127,6 +127,8 @@ pub(crate) struct TestLease {
     asked: AtomicU64,
     pub(crate) faults: Mutex<Vec<(QueueHandle, DeviceFault)>>,
     pub(crate) signals: Mutex<Vec<u64>>,
+    /// How often a kernel asked for the host.
+    pub(crate) interrupts: AtomicU64,
     /// Bytes of hidden memory that the device may still have.
     pub(crate) hidden_bytes: AtomicU64,
     deadline: Instant,
@@ -139,6 +141,7 @@ impl Default for TestLease {
             asked: AtomicU64::new(0),
             faults: Mutex::default(),
             signals: Mutex::default(),
+            interrupts: AtomicU64::new(0),
             hidden_bytes: AtomicU64::new(u64::MAX),
             deadline: Instant::now() + PATIENCE,
         }
@@ -166,7 +169,9 @@ impl Lease for TestLease {
         self.signals.lock().unwrap().push(signal);
     }
 
-    fn interrupt(&self) {}
+    fn interrupt(&self) {
+        self.interrupts.fetch_add(1, Ordering::Relaxed);
+    }
 
     fn hidden_memory(&self, bytes: u64) -> Option<MemFd> {
         let less = |left: u64| left.checked_sub(bytes);
@@ -187,6 +192,33 @@ pub(crate) struct Rig<D: Device = SoftDevice> {
     pub(crate) lease: TestLease,
     signals: Shared,
     signals_used: u64,
+    /// What was allocated and is still there: first address and bytes.
+    mapped: Mutex<Vec<(u64, u64)>>,
+}
+
+/// All memory that a session has mapped, as it was at one time.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Everything(Vec<(u64, Vec<u8>)>);
+
+impl Everything {
+    /// Says where another one differs first.
+    pub(crate) fn difference(&self, other: &Everything) -> Option<String> {
+        let regions = |all: &Everything| all.0.iter().map(|(at, bytes)| (*at, bytes.len())).collect::<Vec<_>>();
+        if regions(self) != regions(other) {
+            return Some("other memory is mapped".to_owned());
+        }
+        std::iter::zip(&self.0, &other.0).find_map(|((at, mine), (_, theirs))| {
+            let first = std::iter::zip(mine, theirs).position(|(a, b)| a != b)?;
+            Some(format!("{:#x}, {first:#x} bytes into a region of {:#x}", at + first as u64, mine.len()))
+        })
+    }
+}
+
+impl std::fmt::Debug for Everything {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let bytes: usize = self.0.iter().map(|(_, bytes)| bytes.len()).sum();
+        write!(f, "{} regions of {bytes} bytes", self.0.len())
+    }
 }
 
 impl Rig {
@@ -208,17 +240,37 @@ impl<D: Device> Rig<D> {
         let memory = device.memory();
         let target = device.facts().target.parse().expect("a target");
         let signals = share(&*memory, 1 << 16);
-        Rig { device, memory, target, lease: TestLease::default(), signals, signals_used: 0 }
+        let mapped = Mutex::new(vec![(signals.address, 1 << 16)]);
+        Rig { device, memory, target, lease: TestLease::default(), signals, signals_used: 0, mapped }
     }
 
     /// Allocates memory that the test can reach, too.
     pub(crate) fn share(&self, bytes: u64) -> Shared {
-        share(&*self.memory, bytes)
+        let shared = share(&*self.memory, bytes);
+        self.mapped.lock().unwrap().push((shared.address, bytes));
+        shared
+    }
+
+    /// Returns everything that is mapped, but for the times that signals were given: those of no two runs are the same.
+    pub(crate) fn everything(&self) -> Everything {
+        let mapped = self.mapped.lock().unwrap();
+        let read = |&(at, bytes): &(u64, u64)| {
+            let mut bytes = self.download(at, bytes as usize);
+            if at == self.signals.address {
+                for signal in bytes.chunks_mut(signal::BYTES as usize) {
+                    signal[signal::START_TS as usize..signal::END_TS as usize + 8].fill(0);
+                }
+            }
+            (at, bytes)
+        };
+        Everything(mapped.iter().map(read).collect())
     }
 
     pub(crate) fn allocate(&self, bytes: u64, rights: Rights) -> Allocation {
         let want = Allocate { pool: Pool::Vram, bytes, rights, address: None, backing: None };
-        self.memory.allocate(want).expect("device memory")
+        let got = self.memory.allocate(want).expect("device memory");
+        self.mapped.lock().unwrap().push((got.address, got.bytes));
+        got
     }
 
     pub(crate) fn upload(&self, bytes: &[u8]) -> u64 {

@@ -1,50 +1,60 @@
 //! A program that is stopped, put aside and brought back ends as if nothing had happened, whoever used the compute units in between.
 //!
 //! The lease counts questions, not time, so on one host thread a stop falls on the same instruction in every run, and the device
-//! asks after every instruction if told to. In between, another tenant runs `canary_write` on the same compute units: it fills
-//! all registers and all LDS, and its own result shows that it did.
+//! asks after every instruction if told to. In between, another tenant runs on the same compute units: `canary_write`, which fills
+//! all registers and all LDS, and programs that do what programs do; their own results show that they did. What is compared is all
+//! memory that the tenant has mapped: code, arguments, rings, signals (but for their times) and buffers, those it must not write among them.
 
-use crate::rig::{Program, Random, Rig, soft};
+use crate::rig::{Everything, Random, Rig, soft};
 use gcn::aql::{KernelDispatch, Packet};
 use kernels::{Case, Ending, Target};
 use proptest::prelude::*;
 use wavegate::device::soft::ComputeUnits;
-use wavegate::device::{Device, RunEnd};
+use wavegate::device::{ContextBytes, Device, RunEnd};
 
-const CUS: u32 = 2;
+const CUS: u32 = 4;
 
 /// Another tenant on the same compute units.
 struct Intruder {
     rig: Rig,
-    case: Case,
-    addresses: Vec<u64>,
-    dispatch: KernelDispatch,
     queue: crate::rig::Queue,
-    _program: Program,
+    programs: Vec<(Case, Vec<u64>, KernelDispatch)>,
+    turn: usize,
 }
 
 impl Intruder {
     fn new(target: Target, units: ComputeUnits) -> Intruder {
         let mut rig = Rig::on(&soft(&format!("arch={target},cus={CUS}")), units);
-        let case = kernels::canary::write_case(CUS, 0x5eed_0000);
-        let program = rig.load(case.kernel);
-        let addresses = rig.place(&case);
-        let dispatch = rig.dispatch(&program, &case, &addresses);
+        let small = |name| kernels::find(name).expect("an embedded kernel").small_case(11);
+        let cases =
+            [kernels::canary::write_case(CUS, 0x5eed_0000), small("reduction"), small("scratch"), small("convert")];
+        let programs = cases.into_iter().map(|case| {
+            let program = rig.load(case.kernel);
+            let addresses = rig.place(&case);
+            let dispatch = rig.dispatch(&program, &case, &addresses);
+            (case, addresses, dispatch)
+        });
+        let programs = programs.collect();
         let queue = rig.queue(64);
-        Intruder { rig, case, addresses, dispatch, queue, _program: program }
+        Intruder { rig, queue, programs, turn: 0 }
     }
 
-    /// Overwrites everything.
+    /// Overwrites everything, then leaves what the next one of its programs leaves.
     fn intrude(&mut self) {
-        self.queue.put(&Packet::kernel(&self.dispatch, true, 0));
-        self.rig.run();
-        self.rig.check(&self.case, &self.addresses);
+        self.turn += 1;
+        for number in [0, self.turn % self.programs.len()] {
+            let (case, addresses, dispatch) = &self.programs[number];
+            self.queue.put(&Packet::kernel(dispatch, true, 0));
+            self.rig.run();
+            self.rig.check(case, addresses);
+        }
     }
 }
 
-/// How a run went: all memory the program could write, and what was reported.
+/// How a run went: all memory there is, and what was reported.
 #[derive(Debug, PartialEq)]
 struct Ended {
+    everything: Everything,
     buffers: Vec<Vec<u8>>,
     signal: i64,
     fault: Option<String>,
@@ -81,7 +91,8 @@ fn run(case: &Case, target: Target, threads: u32, look_every: u32, stops: &[u64]
     instructions += rig.run().instructions;
     assert_eq!(rig.device.context().waves, 0);
     let fault = rig.faults().into_iter().next().map(|(_, fault)| fault.text);
-    (Ended { buffers: rig.results(case, &addresses), signal: done.value(), fault, instructions }, stopped)
+    let (everything, buffers) = (rig.everything(), rig.results(case, &addresses));
+    (Ended { everything, buffers, signal: done.value(), fault, instructions }, stopped)
 }
 
 /// Whether its wave-instructions are the same however waves take turns: not if work-groups wait for each other, or try again what another wave was faster with.
@@ -101,6 +112,47 @@ fn target() -> impl Strategy<Value = Target> {
     prop::sample::select(Target::ALL.to_vec())
 }
 
+/// The context is the sum of its dispatches', each with its own registers, LDS and scratch.
+#[test]
+fn a_context_is_told_dispatch_by_dispatch() {
+    for target in Target::ALL {
+        let mut rig = Rig::on(&soft(&format!("arch={target},cus={CUS}")), ComputeUnits::private(CUS).expect("units"));
+        let cases = [
+            kernels::spin::case(3, 1 << 20, 1),
+            kernels::find("transpose").expect("an embedded kernel").small_case(1),
+            kernels::find("scratch").expect("an embedded kernel").case(128, 1).expect("a size"),
+        ];
+        let queues: Vec<_> = cases
+            .iter()
+            .map(|case| {
+                let mut queue = rig.queue(64);
+                queue.put(&Packet::barrier([0; 5], false, 0));
+                rig.submit(&mut queue, case, 0);
+                queue.handle
+            })
+            .collect();
+        assert_eq!(rig.run_until(1).end, RunEnd::Stopped);
+        let whole = rig.device.suspend();
+        let parts = rig.device.residents();
+        let names: Vec<_> = parts.iter().map(|part| (part.queue, part.packet)).collect();
+        assert_eq!(names, queues.iter().map(|&queue| (queue, 1)).collect::<Vec<_>>(), "{target}");
+        let sum = parts.iter().fold([0; 5], |sum, part| {
+            let ContextBytes { waves, vgpr, sgpr, lds, scratch } = part.bytes;
+            std::array::from_fn(|k| sum[k] + [waves, vgpr, sgpr, lds, scratch][k])
+        });
+        assert_eq!(sum, [whole.waves, whole.vgpr, whole.sgpr, whole.lds, whole.scratch], "{target}");
+        let [spin, transpose, scratch] = &parts[..] else { panic!("{parts:?}") };
+        assert_eq!((spin.bytes.waves, spin.bytes.lds, spin.bytes.scratch), (3, 0, 0), "{target}");
+        assert!(transpose.bytes.lds > 0 && transpose.bytes.scratch == 0, "{target}");
+        assert!(scratch.bytes.scratch > 0, "{target}");
+        rig.device.resume();
+        for handle in queues {
+            rig.device.destroy_queue(handle);
+        }
+        assert_eq!(rig.device.residents(), []);
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 48, max_shrink_time: 60_000, ..ProptestConfig::default() })]
 
@@ -113,7 +165,7 @@ proptest! {
     ) {
         let (plain, _) = run(&case, target, 1, 256, &[]);
         let (suspended, _) = run(&case, target, 1, look_every, &stops);
-        prop_assert_eq!(&plain.buffers, &suspended.buffers, "{}", case.kernel);
+        prop_assert_eq!(plain.everything.difference(&suspended.everything), None, "{}", case.kernel);
         prop_assert_eq!((plain.signal, &plain.fault), (suspended.signal, &suspended.fault));
         if counts_instructions(&case) {
             prop_assert_eq!(plain.instructions, suspended.instructions);
@@ -152,6 +204,52 @@ fn a_stop_after_every_instruction_changes_nothing() {
             assert_eq!(plain, suspended, "{kernel} on {target}");
         }
     }
+}
+
+/// Whether what it leaves depends on whose turn it is: the order in which atomics of work-groups that race return, or which of them found a flag set.
+fn depends_on_the_schedule(kernel: &str) -> bool {
+    matches!(kernel, "atomics" | "flags" | "global_sync")
+}
+
+/// Every program that ends, at many places that a seed chooses, close together and far apart. Programs that do not depend on the schedule run on
+/// several host threads too, and leave the same bits as on one.
+fn suspended_anywhere(target: Target) {
+    let mut random = Random(0x5eed ^ target as u64);
+    let (mut points, mut programs) = (0, 0);
+    for kernel in kernels::all().iter().filter(|k| k.small_case(0).ending == Ending::Completes) {
+        let case = kernel.small_case(random.next());
+        let (plain, _) = run(&case, target, 1, 256, &[]);
+        assert!(case.check(&plain.buffers).is_ok(), "{}", kernel.name);
+        for (threads, count) in [(1, 24), (2, 5), (4, 5)] {
+            if threads > 1 && depends_on_the_schedule(kernel.name) {
+                continue;
+            }
+            let look_every = [1, 3, 64][random.below(3) as usize];
+            let mut stop = || {
+                let bound = [3, 30, 300][random.below(3) as usize];
+                random.below(bound)
+            };
+            let stops: Vec<u64> = (0..count).map(|_| stop()).collect();
+            let (suspended, stopped) = run(&case, target, threads, look_every, &stops);
+            let place =
+                format!("{} on {target}, {threads} threads, stops {stops:?}, look every {look_every}", kernel.name);
+            assert_eq!(plain.everything.difference(&suspended.everything), None, "{place}");
+            assert_eq!((plain.signal, &plain.fault), (suspended.signal, &suspended.fault), "{place}");
+            points += stopped;
+        }
+        programs += 1;
+    }
+    assert!(programs >= 40 && points >= 1000, "only {points} suspends of {programs} programs");
+}
+
+#[test]
+fn gfx90a_programs_suspended_anywhere_leave_the_same_bits() {
+    suspended_anywhere(Target::Gfx90a);
+}
+
+#[test]
+fn gfx942_programs_suspended_anywhere_leave_the_same_bits() {
+    suspended_anywhere(Target::Gfx942);
 }
 
 /// A fault is found by the same instruction, lane and work-group, wherever the program was stopped before.
