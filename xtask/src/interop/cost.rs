@@ -91,7 +91,7 @@ impl Launch {
         let plain =
             text.lines().find_map(|line| line.strip_prefix("launch+synchronize ")?.split(' ').next()?.parse().ok())?;
         let part = |name: &str| {
-            let rounds = text.lines().filter(|line| line.starts_with("meter launch+synchronize:"));
+            let rounds = text.lines().filter_map(|line| line.strip_prefix("meter launch+synchronize:"));
             let value = |line: &str| line.split(' ').skip_while(|word| *word != name).nth(1)?.parse::<f64>().ok();
             let mut all: Vec<f64> = rounds.filter_map(value).collect();
             all.sort_by(f64::total_cmp);
