@@ -167,6 +167,8 @@ pub struct Distribution {
     pub min_ns: u64,
     /// Half are not longer.
     pub p50_ns: u64,
+    /// 9 of 10 are not longer.
+    pub p90_ns: u64,
     /// 99 of 100 are not longer.
     pub p99_ns: u64,
     /// 999 of 1000 are not longer.

@@ -7,7 +7,7 @@ use super::Common;
 use super::figures::Median;
 use crate::stage::config::Scene;
 use crate::stage::wire::{Part, Progress, Summary};
-use crate::stage::{self, Actor, PrivateBroker, shares};
+use crate::stage::{self, Actor, Host as _, PrivateBroker, shares};
 use anyhow::{Context as _, Result, bail};
 use std::time::Duration;
 
@@ -42,6 +42,8 @@ struct Outcome {
     slice: String,
     shares: Vec<shares::Share>,
     worst_points: f64,
+    /// What the scheduler's bound allows in this time: nobody's lag leaves twice the longest lease there was.
+    bound_points: f64,
     jain: f64,
     together_over_alone: Option<Median>,
 }
@@ -63,6 +65,8 @@ pub(super) fn run(args: &FairnessArgs) -> Result<()> {
     let (progress, summaries) = together(&mut actors, Duration::from_secs(args.seconds))?;
     let weights: Vec<(&str, u32)> = names.iter().map(String::as_str).zip(args.weights.iter().copied()).collect();
     let shares = shares::Share::of(&weights, &progress, &summaries)?;
+    let longest = broker.status()?.tenants.iter().map(|t| t.occupancy.max_ns).max().unwrap_or_default();
+    let bound_points = 100.0 * 2.0 * longest as f64 / (args.seconds as f64 * 1e9);
 
     let mut ratios = Vec::new();
     for round in 0..args.rounds {
@@ -87,6 +91,7 @@ pub(super) fn run(args: &FairnessArgs) -> Result<()> {
         device: device.to_string(),
         slice: args.slice.clone(),
         worst_points: shares.iter().map(|s| (s.got - s.entitled).abs()).fold(0.0, f64::max),
+        bound_points,
         jain: shares::jain(&shares),
         shares,
         together_over_alone: Median::of(&ratios),
@@ -100,7 +105,10 @@ pub(super) fn run(args: &FairnessArgs) -> Result<()> {
     for s in &outcome.shares {
         println!("{:<12} {:>6} {:>8.2} % {:>8.2} % {:>16.1}", s.tenant, s.weight, s.entitled, s.got, s.rate / 1e6);
     }
-    println!("off by {:.2} points at most; Jain index {:.5}", outcome.worst_points, outcome.jain);
+    println!(
+        "off by {:.2} points at most, of time the bound allows {:.2}; Jain index {:.5}",
+        outcome.worst_points, outcome.bound_points, outcome.jain
+    );
     if let Some(ratio) = outcome.together_over_alone {
         println!("all together against one alone: {ratio}");
     }

@@ -1,6 +1,6 @@
 //! Figures as people and programs read them: percentiles of single operations, medians of rounds with their interval.
 
-use crate::admin::Distribution;
+use crate::admin::{self, Distribution};
 use crate::stage::wire::Latency;
 pub(super) use crate::stage::wire::histogram;
 use serde::Serialize;
@@ -55,7 +55,8 @@ pub(super) fn worst(all: impl IntoIterator<Item = Distribution>) -> Latency {
 
 /// Returns the broker's figures as a bench's.
 pub(super) fn latency(d: Distribution) -> Latency {
-    Latency { count: d.count, p50: d.p50_ns, p90: 0, p99: d.p99_ns, p999: d.p999_ns, max: d.max_ns }
+    let admin::Distribution { count, p50_ns: p50, p90_ns: p90, p99_ns: p99, p999_ns: p999, max_ns: max, .. } = d;
+    Latency { count, p50, p90, p99, p999, max }
 }
 
 /// Returns a time with the unit that suits it.

@@ -123,6 +123,7 @@ impl Sparse {
             sum_ns: self.sum,
             min_ns: bounds_of((*lowest).into()).0.0,
             p50_ns: quantile(500),
+            p90_ns: quantile(900),
             p99_ns: quantile(990),
             p999_ns: quantile(999),
             max_ns: bounds_of((*highest).into()).1.0,
@@ -276,7 +277,13 @@ mod tests {
         for (sparse, count) in [(one, 10_000), (both, 20_000)] {
             let d = sparse.distribution();
             assert_eq!((d.count, d.min_ns, d.sum_ns), (count, 100, count * 500_050));
-            let exact = [(d.p50_ns, 500_000), (d.p99_ns, 990_000), (d.p999_ns, 999_000), (d.max_ns, 1_000_000)];
+            let exact = [
+                (d.p50_ns, 500_000),
+                (d.p90_ns, 900_000),
+                (d.p99_ns, 990_000),
+                (d.p999_ns, 999_000),
+                (d.max_ns, 1_000_000),
+            ];
             for (got, exact) in exact {
                 assert!(got >= exact && (got - exact) * 128 <= exact, "{got} for {exact}");
             }

@@ -48,6 +48,7 @@ impl Times {
             sum_ns: self.sum,
             min_ns: histogram.min(),
             p50_ns: histogram.value_at_quantile(0.5),
+            p90_ns: histogram.value_at_quantile(0.9),
             p99_ns: histogram.value_at_quantile(0.99),
             p999_ns: histogram.value_at_quantile(0.999),
             max_ns: histogram.max(),

@@ -175,8 +175,7 @@ pub struct Latency {
     pub count: u64,
     /// Median.
     pub p50: u64,
-    /// 90th percentile; 0 where it was not kept.
-    #[serde(default)]
+    /// 90th percentile.
     pub p90: u64,
     /// 99th percentile.
     pub p99: u64,

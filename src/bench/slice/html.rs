@@ -123,7 +123,7 @@ fn fits(out: &mut String, report: &Report) -> std::fmt::Result {
 }
 
 fn tables(out: &mut String, report: &Report) -> std::fmt::Result {
-    const HEAD: &str = "<tr><th>tenants, slice<th>of alone<th>accounted<th>switches/s<th>switch p50<th>p99<th>wait p50<th>p99\
+    const HEAD: &str = "<tr><th>tenants, slice<th>of alone<th>accounted<th>switches/s<th>switch p50<th>p99<th>wait p50<th>p90<th>p99<th>p99.9<th>max\
         <th>request p50<th>p90<th>p99<th>p99.9<th>max<th>lag, slices<th>Jain</tr>";
     for &workload in &report.plan.workloads {
         write!(
@@ -146,7 +146,10 @@ fn tables(out: &mut String, report: &Report) -> std::fmt::Result {
                 switch.p50_ns.map_or("-".to_owned(), time),
                 switch.p99_ns.map_or("-".to_owned(), |ns| quantile(ns, switch.count, 0.99)),
                 time(wait.p50),
+                time(wait.p90),
                 quantile(wait.p99, wait.count, 0.99),
+                quantile(wait.p999, wait.count, 0.999),
+                time(wait.max),
                 time(request.p50),
                 time(request.p90),
                 quantile(request.p99, request.count, 0.99),

@@ -360,7 +360,7 @@ impl Report {
         writeln!(out, "{}: {}", workload.name().to_uppercase(), workload.about())?;
         writeln!(
             out,
-            "  {:>3} {:>8} {:>9} {:>9} {:>9} {:>9} {:>9} | {:>8} {:>8} | {:>8} {:>8} {:>8} {:>8} {:>8} | {:>6} {:>7}",
+            "  {:>3} {:>8} {:>9} {:>9} {:>9} {:>9} {:>9} | {:>8} {:>8} {:>8} {:>8} {:>8} | {:>8} {:>8} {:>8} {:>8} {:>8} | {:>6} {:>7}",
             "N",
             "SLICE",
             "OF ALONE",
@@ -369,7 +369,10 @@ impl Report {
             "COST P50",
             "COST P99",
             "WAIT P50",
+            "P90",
             "P99",
+            "P99.9",
+            "MAX",
             "REQ P50",
             "P90",
             "P99",
@@ -383,7 +386,7 @@ impl Report {
             let mark = if row.disturbed == row.samples.len() { " !" } else { "" };
             writeln!(
                 out,
-                "  {:>3} {:>8} {:>7.1} % {:>7.1} % {switches_per_s:>9.1} {:>9} {:>9} | {:>8} {:>8} | {:>8} {:>8} {:>8} {:>8} {:>8} | {:>6} {jain:>7.5}{mark}",
+                "  {:>3} {:>8} {:>7.1} % {:>7.1} % {switches_per_s:>9.1} {:>9} {:>9} | {:>8} {:>8} {:>8} {:>8} {:>8} | {:>8} {:>8} {:>8} {:>8} {:>8} | {:>6} {jain:>7.5}{mark}",
                 point.tenants,
                 span(point.slice_ns),
                 100.0 * efficiency.value,
@@ -391,7 +394,10 @@ impl Report {
                 switch.p50_ns.map_or("-".to_owned(), time),
                 switch.p99_ns.map_or("-".to_owned(), |ns| quantile(ns, switch.count, 0.99)),
                 time(wait.p50),
+                time(wait.p90),
                 quantile(wait.p99, wait.count, 0.99),
+                quantile(wait.p999, wait.count, 0.999),
+                time(wait.max),
                 time(request.p50),
                 time(request.p90),
                 quantile(request.p99, request.count, 0.99),
