@@ -21,7 +21,7 @@ const TARGETS: [&str; 2] = ["gfx90a", "gfx942"];
 const LEVEL: &str = "-O2";
 const CORPUS_LEVELS: [&str; 3] = ["-O0", "-O1", "-O3"];
 /// Programs that are left out of the collections: their assembly needs registers that unoptimised code does not give it.
-const NOT_COLLECTED: [&str; 4] = ["canary", "canary_scalars", "canary_write", "spin"];
+const NOT_COLLECTED: [&str; 5] = ["canary", "canary_scalars", "canary_write", "hold", "spin"];
 
 /// Freestanding OpenCL C 2.0 for code object version 5; warnings are errors; floating-point operations are
 /// fused only where the source says so; no compiler identification and no debug information.
