@@ -153,7 +153,7 @@ pub(super) fn run(args: &SliceArgs) -> Result<ExitCode> {
     // A borrowed broker has its own back before anybody reads that it has.
     drop(bed);
 
-    let json = serde_json::to_string_pretty(&report)?;
+    let json = serde_json::to_string_pretty(&report)? + "\n";
     let write = |name: &str, contents: &str| {
         let path = out.0.join(name);
         std::fs::write(&path, contents).with_context(|| format!("cannot write {}", path.display()))
@@ -163,7 +163,7 @@ pub(super) fn run(args: &SliceArgs) -> Result<ExitCode> {
     write("report.html", &html::page(&report)?)?;
     logs::write(&out.0.join("latencies.hlog"), &report)?;
     if args.common.json {
-        println!("{json}");
+        print!("{json}");
     } else {
         print!("{}", report.text());
         println!("\nwritten to {}: report.html, report.json, report.txt, latencies.hlog", out.0.display());
