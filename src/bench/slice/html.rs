@@ -1,7 +1,7 @@
 //! The report as one page that needs nothing else: tables as text, plots as SVG inside.
 
 use super::super::figures::time;
-use super::report::{Fit, Report, Row, quantile, span};
+use super::report::{COLUMNS, Fit, Report, Row, span};
 use super::workload::{Point, Workload};
 use anyhow::{Result, anyhow};
 use plotters::prelude::*;
@@ -123,45 +123,21 @@ fn fits(out: &mut String, report: &Report) -> std::fmt::Result {
 }
 
 fn tables(out: &mut String, report: &Report) -> std::fmt::Result {
-    const HEAD: &str = "<tr><th>tenants, slice<th>of alone<th>accounted<th>switches/s<th>switch p50<th>p99<th>wait p50<th>p90<th>p99<th>p99.9<th>max\
-        <th>request p50<th>p90<th>p99<th>p99.9<th>max<th>lag, slices<th>Jain</tr>";
     for &workload in &report.plan.workloads {
         write!(
             out,
-            "<h2>{}</h2><p class=muted>{}</p><div class=scroll><table>{HEAD}",
+            "<h2>{}</h2><p class=muted>{}</p><div class=scroll><table><tr>",
             workload.name(),
             workload.about()
         )?;
+        for (name, _) in COLUMNS {
+            write!(out, "<th>{}", name.to_lowercase())?;
+        }
         for row in report.rows.iter().filter(|r| r.point.workload == workload) {
-            let Row { point, efficiency, accounted, switches_per_s, switch, wait, request, lag_slices, jain, .. } = row;
-            write!(
-                out,
-                "<tr><td>{}, {}<td>{:.1} %<td>{:.1} %<td>{switches_per_s:.1}",
-                point.tenants,
-                span(point.slice_ns),
-                100.0 * efficiency.value,
-                100.0 * accounted
-            )?;
-            let times = [
-                switch.p50_ns.map_or("-".to_owned(), time),
-                switch.p99_ns.map_or("-".to_owned(), |ns| quantile(ns, switch.count, 0.99)),
-                time(wait.p50),
-                time(wait.p90),
-                quantile(wait.p99, wait.count, 0.99),
-                quantile(wait.p999, wait.count, 0.999),
-                time(wait.max),
-                time(request.p50),
-                time(request.p90),
-                quantile(request.p99, request.count, 0.99),
-                quantile(request.p999, request.count, 0.999),
-                time(request.max),
-                lag_slices.map_or("-".to_owned(), |lag| format!("{lag:.2}")),
-            ];
-            for cell in times {
+            write!(out, "<tr>")?;
+            for cell in row.cells() {
                 write!(out, "<td>{cell}")?;
             }
-            let mark = if row.disturbed == row.samples.len() { " !" } else { "" };
-            write!(out, "<td>{jain:.5}{mark}</tr>")?;
         }
         write!(out, "</table></div>")?;
     }

@@ -81,6 +81,61 @@ impl Row {
     }
 }
 
+/// What the tables say of a row, and how wide the terminal's columns are.
+pub(super) const COLUMNS: [(&str, usize); 19] = [
+    ("TENANTS", 7),
+    ("SLICE", 7),
+    ("OF ALONE", 8),
+    ("ACCOUNTED", 9),
+    ("SWITCH/S", 8),
+    ("COST P50", 9),
+    ("P99", 9),
+    ("WAIT P50", 9),
+    ("P90", 9),
+    ("P99", 9),
+    ("P99.9", 9),
+    ("MAX", 9),
+    ("REQ P50", 9),
+    ("P90", 9),
+    ("P99", 9),
+    ("P99.9", 9),
+    ("MAX", 9),
+    ("LAG", 6),
+    ("JAIN", 9),
+];
+
+impl Row {
+    /// Returns the cells of the tables, in the order of [`COLUMNS`].
+    pub(super) fn cells(&self) -> [String; COLUMNS.len()] {
+        let Row { point, efficiency, accounted, switches_per_s, switch, wait, request, lag_slices, jain, .. } = self;
+        let unknown = || "-".to_owned();
+        let mark = if self.disturbed == self.samples.len() { " !" } else { "" };
+        let tail = |l: &Latency| [quantile(l.p99, l.count, 0.99), quantile(l.p999, l.count, 0.999), time(l.max)];
+        let ([wait_p99, wait_p999, wait_max], [request_p99, request_p999, request_max]) = (tail(wait), tail(request));
+        [
+            point.tenants.to_string(),
+            span(point.slice_ns),
+            format!("{:.1} %", 100.0 * efficiency.value),
+            format!("{:.1} %", 100.0 * accounted),
+            format!("{switches_per_s:.1}"),
+            switch.p50_ns.map_or_else(unknown, time),
+            switch.p99_ns.map_or_else(unknown, |ns| quantile(ns, switch.count, 0.99)),
+            time(wait.p50),
+            time(wait.p90),
+            wait_p99,
+            wait_p999,
+            wait_max,
+            time(request.p50),
+            time(request.p90),
+            request_p99,
+            request_p999,
+            request_max,
+            lag_slices.map_or_else(unknown, |lag| format!("{lag:.2}")),
+            format!("{jain:.5}{mark}"),
+        ]
+    }
+}
+
 /// The model of one workload with so many tenants.
 #[derive(Debug, Serialize)]
 pub(super) struct Fit {
@@ -152,7 +207,7 @@ pub(super) fn span(ns: u64) -> String {
 }
 
 /// Returns a quantile as a time, or that so few samples have none, because not even one lies beyond it.
-pub(super) fn quantile(ns: u64, samples: u64, quantile: f64) -> String {
+fn quantile(ns: u64, samples: u64, quantile: f64) -> String {
     if (samples as f64) * (1.0 - quantile) < 0.999 { "-".to_owned() } else { time(ns) }
 }
 
@@ -358,53 +413,16 @@ impl Report {
 
     fn write_rows(&self, out: &mut String, workload: Workload) -> std::fmt::Result {
         writeln!(out, "{}: {}", workload.name().to_uppercase(), workload.about())?;
-        writeln!(
-            out,
-            "  {:>3} {:>8} {:>9} {:>9} {:>9} {:>9} {:>9} | {:>8} {:>8} {:>8} {:>8} {:>8} | {:>8} {:>8} {:>8} {:>8} {:>8} | {:>6} {:>7}",
-            "N",
-            "SLICE",
-            "OF ALONE",
-            "ACCOUNTED",
-            "SWITCH/S",
-            "COST P50",
-            "COST P99",
-            "WAIT P50",
-            "P90",
-            "P99",
-            "P99.9",
-            "MAX",
-            "REQ P50",
-            "P90",
-            "P99",
-            "P99.9",
-            "MAX",
-            "LAG",
-            "JAIN"
-        )?;
+        let mut line = |cells: &[String]| {
+            write!(out, "  ")?;
+            for (cell, (_, width)) in cells.iter().zip(COLUMNS) {
+                write!(out, " {cell:>width$}")?;
+            }
+            writeln!(out)
+        };
+        line(&COLUMNS.map(|(name, _)| name.to_owned()))?;
         for row in self.rows.iter().filter(|r| r.point.workload == workload) {
-            let Row { point, efficiency, accounted, switches_per_s, switch, wait, request, lag_slices, jain, .. } = row;
-            let mark = if row.disturbed == row.samples.len() { " !" } else { "" };
-            writeln!(
-                out,
-                "  {:>3} {:>8} {:>7.1} % {:>7.1} % {switches_per_s:>9.1} {:>9} {:>9} | {:>8} {:>8} {:>8} {:>8} {:>8} | {:>8} {:>8} {:>8} {:>8} {:>8} | {:>6} {jain:>7.5}{mark}",
-                point.tenants,
-                span(point.slice_ns),
-                100.0 * efficiency.value,
-                100.0 * accounted,
-                switch.p50_ns.map_or("-".to_owned(), time),
-                switch.p99_ns.map_or("-".to_owned(), |ns| quantile(ns, switch.count, 0.99)),
-                time(wait.p50),
-                time(wait.p90),
-                quantile(wait.p99, wait.count, 0.99),
-                quantile(wait.p999, wait.count, 0.999),
-                time(wait.max),
-                time(request.p50),
-                time(request.p90),
-                quantile(request.p99, request.count, 0.99),
-                quantile(request.p999, request.count, 0.999),
-                time(request.max),
-                lag_slices.map_or("-".to_owned(), |lag| format!("{lag:.2}"))
-            )?;
+            line(&row.cells())?;
         }
         writeln!(out)
     }
