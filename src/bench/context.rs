@@ -1,7 +1,7 @@
 //! What it costs to hand the device over while something is resident, and by other means than asking.
 //!
-//! Two tenants fill the device with kernels longer than a slice, so every switch suspends one and resumes the other; contexts grow by the number of waves, and beside
-//! that by memory, which stays where it is. The broker's clock tells the parts. On the software GPU saving a context is a copy in host memory; hardware saves
+//! Two tenants fill the device with kernels longer than a slice, so every switch suspends one and resumes the other; contexts grow by the number of waves, by the vector
+//! registers of each, by LDS, and beside that by memory, which stays where it is. The broker's clock tells the parts. On the software GPU saving a context is a copy in host memory; hardware saves
 //! by a microprogram of its own, so only the shape carries over.
 //!
 //! Killing is the last resort: the holder's worker is killed while another tenant waits, timed to that one's completion.
@@ -28,25 +28,49 @@ const PATIENCE: Duration = Duration::from_secs(20);
 struct Context {
     /// Waves of each of the two.
     waves: u32,
+    /// What each wave has.
+    #[serde(flatten)]
+    each: Wave,
     /// Device memory of each.
     vram_mib: u64,
     /// Both are sessions of one tenant: nothing is erased between them.
     same_tenant: bool,
 }
 
-const fn context(waves: u32, vram_mib: u64, same_tenant: bool) -> Context {
-    Context { waves, vram_mib, same_tenant }
+/// What one wave has to be saved.
+#[derive(Clone, Copy, Debug, serde::Serialize)]
+struct Wave {
+    /// Vector registers of a lane, as allocated: in granules of eight.
+    vgprs: u32,
+    /// LDS of its work-group, which is one wave, in bytes.
+    lds_bytes: u32,
 }
 
-/// Context size at little memory; memory at little context; and once between sessions of one tenant.
-const CONTEXTS: [Context; 7] = [
-    context(4, 1, false),
-    context(16, 1, false),
-    context(64, 1, false),
-    context(160, 1, false),
-    context(64, 1, true),
-    context(64, 64, false),
-    context(64, 400, false),
+/// A wave of `spin`, which uses four registers.
+const SMALL: Wave = Wave { vgprs: 8, lds_bytes: 0 };
+
+/// A wave of `hold`.
+const fn held(lds_bytes: u32) -> Wave {
+    Wave { vgprs: (kernels::hold::VGPR_BYTES_PER_WAVE / 256) as u32, lds_bytes }
+}
+
+const fn context(waves: u32, each: Wave, vram_mib: u64) -> Context {
+    Context { waves, each, vram_mib, same_tenant: false }
+}
+
+/// Waves with little in each; registers; LDS; memory at the same context; and once between sessions of one tenant.
+const CONTEXTS: [Context; 11] = [
+    context(4, SMALL, 1),
+    context(16, SMALL, 1),
+    context(64, SMALL, 1),
+    context(160, SMALL, 1),
+    context(4, held(512), 1),
+    context(16, held(512), 1),
+    context(4, held(16 << 10), 1),
+    context(4, held(64 << 10), 1),
+    Context { same_tenant: true, ..context(64, SMALL, 1) },
+    context(64, SMALL, 64),
+    context(64, SMALL, 400),
 ];
 
 /// What a switch with a context cost.
@@ -77,7 +101,13 @@ impl Context {
         });
         let broker = PrivateBroker::start(scene.text(), &device.to_string())?;
         // Some 20 ms on one host thread: every slice ends in the middle of one.
-        let part = Part::Resident { waves: self.waves, wave_instructions: 2_000_000, vram_mib: self.vram_mib };
+        const WORK: u64 = 2_000_000;
+        let part = match self.each {
+            Wave { lds_bytes: 0, .. } => {
+                Part::Resident { waves: self.waves, wave_instructions: WORK, vram_mib: self.vram_mib }
+            }
+            Wave { lds_bytes, .. } => Part::Held { waves: self.waves, wave_instructions: WORK, lds_bytes },
+        };
         let mut actors = names.iter().map(|name| Actor::start(&broker, name, part)).collect::<Result<Vec<_>>>()?;
         for actor in &mut actors {
             actor.wait_ready()?;
@@ -106,13 +136,26 @@ impl Context {
 pub(super) fn print(contexts: &[ContextCost]) {
     println!("Switches that suspend one and resume the other (a copy in host memory: the software GPU)");
     println!(
-        "{:>6} {:>10} {:>10} {:>12} {:>9} {:>9} {:>9} {:>9} {:>10} {:>10}",
-        "WAVES", "SAVED KIB", "VRAM MIB", "BETWEEN", "SWITCHES", "STOP P50", "P99", "START P50", "TOTAL P50", "P99"
+        "{:>6} {:>6} {:>8} {:>10} {:>10} {:>12} {:>9} {:>9} {:>9} {:>9} {:>10} {:>10}",
+        "WAVES",
+        "VGPRS",
+        "LDS KIB",
+        "SAVED KIB",
+        "VRAM MIB",
+        "BETWEEN",
+        "SWITCHES",
+        "STOP P50",
+        "P99",
+        "START P50",
+        "TOTAL P50",
+        "P99"
     );
-    for ContextCost { context: Context { waves, vram_mib, same_tenant }, saved_bytes, stop, start, total } in contexts {
+    for ContextCost { context, saved_bytes, stop, start, total } in contexts {
+        let Context { waves, each: Wave { vgprs, lds_bytes }, vram_mib, same_tenant } = context;
         let between = if *same_tenant { "sessions" } else { "tenants" };
         println!(
-            "{waves:>6} {:>10.1} {vram_mib:>10} {between:>12} {:>9} {:>9} {:>9} {:>9} {:>10} {:>10}",
+            "{waves:>6} {vgprs:>6} {:>8.1} {:>10.1} {vram_mib:>10} {between:>12} {:>9} {:>9} {:>9} {:>9} {:>10} {:>10}",
+            f64::from(*lds_bytes) / 1024.0,
             *saved_bytes as f64 / 1024.0,
             total.count,
             time(stop.p50),

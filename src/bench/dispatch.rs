@@ -1,8 +1,9 @@
 //! What the way through a worker adds to a kernel, for a tenant that has the device to itself.
 //!
-//! Three arms take turns: the device in this process (one thread is producer and device: nothing is woken), a tenant's session (ring, doorbell,
+//! Arms take turns: the device in this process (one thread is producer and device: nothing is woken), a tenant's session (ring, doorbell,
 //! worker process, signal), and a process that is sent every kernel through a socket. Round trips are of an empty kernel; throughput is of kernels of a
-//! chosen length with two in flight. Then the parts of a trip, by the device's own timestamps, and the trip in a crowd (`crowd`).
+//! chosen length with two in flight. The tenant's arm has a second turn while somebody traces: its worker then takes every dispatch down for the broker.
+//! Then the parts of a trip, by the device's own timestamps, and the trip in a crowd (`crowd`).
 
 use super::Common;
 use super::crowd::{self, Crowd};
@@ -59,7 +60,7 @@ pub(super) fn run(args: &DispatchArgs) -> Result<()> {
     let broker = PrivateBroker::start(scene.text(), &device.to_string())?;
     let client = Client::connect(&broker.socket(), Some("bench"))?;
 
-    let trips = RoundTrips::measure(args, device, &client)?;
+    let trips = RoundTrips::measure(args, device, &broker, &client)?;
     let mut throughput = Vec::new();
     for &length in &args.kernels {
         throughput.push(Throughput::measure(args, device, &client, length)?);
@@ -96,6 +97,7 @@ pub(super) fn run(args: &DispatchArgs) -> Result<()> {
 struct RoundTrips {
     local: Histogram<u64>,
     tenant: Histogram<u64>,
+    traced: Histogram<u64>,
     remote: Histogram<u64>,
     tenant_parked: Histogram<u64>,
     awake: Parts,
@@ -104,7 +106,12 @@ struct RoundTrips {
 }
 
 impl RoundTrips {
-    fn measure(args: &DispatchArgs, device: &SoftConfig, client: &Client) -> Result<RoundTrips> {
+    fn measure(
+        args: &DispatchArgs,
+        device: &SoftConfig,
+        broker: &PrivateBroker,
+        client: &Client,
+    ) -> Result<RoundTrips> {
         let mut local = LocalWork::new(device, empty()?)?;
         let work = Work::new(client, empty()?)?;
         let done = client.signal(0)?;
@@ -112,6 +119,7 @@ impl RoundTrips {
         let mut seen = RoundTrips {
             local: histogram()?,
             tenant: histogram()?,
+            traced: histogram()?,
             remote: histogram()?,
             tenant_parked: histogram()?,
             awake: Parts::new()?,
@@ -126,6 +134,7 @@ impl RoundTrips {
                 })
             })?;
             batch(&mut seen.tenant, BATCH, || tenant_trip(&work, &done))?;
+            broker.while_traced(|| batch(&mut seen.traced, BATCH, || tenant_trip(&work, &done)))?;
             for _ in 0..BATCH {
                 seen.awake.trip(&work, &done)?;
             }
@@ -144,6 +153,7 @@ impl RoundTrips {
         let mut rows = vec![
             ("in-process", Latency::of(&self.local)),
             ("through a worker, both awake", Latency::of(&self.tenant)),
+            ("  while somebody traces", Latency::of(&self.traced)),
             ("through a socket (API remoting)", Latency::of(&self.remote)),
             ("through a worker, both asleep before", Latency::of(&self.tenant_parked)),
             ("through a socket, both asleep before", Latency::of(&self.remote_parked)),

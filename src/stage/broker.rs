@@ -70,6 +70,36 @@ impl PrivateBroker {
         std::fs::read_to_string(self.path("broker.log")).unwrap_or_default()
     }
 
+    /// Does something while `wavegate trace` records what the broker does.
+    pub fn while_traced<T>(&self, something: impl FnOnce() -> Result<T>) -> Result<T> {
+        let file = self.path("trace.pftrace");
+        let mut child = Command::new(&self.program)
+            .args(["trace", "--admin-socket"])
+            .arg(self.path("admin.sock"))
+            .arg("--output")
+            .arg(&file)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .context("cannot run wavegate trace")?;
+        let until = Instant::now() + PATIENCE;
+        // It makes the file when the broker has begun to tell.
+        while !file.exists() && Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        let done = something();
+        signal(&child, rustix::process::Signal::INT)?;
+        let status = child.wait()?;
+        let traced = std::fs::remove_file(&file);
+        let done = done?;
+        if !status.success() {
+            bail!("wavegate trace ended with {status}");
+        }
+        traced.context("the trace")?;
+        Ok(done)
+    }
+
     /// Waits until no session, worker or charge is left; returns how long that took, or what is left.
     pub fn wait_reclaimed(&self, limit: Duration) -> Result<Result<Duration, String>> {
         let begun = Instant::now();

@@ -33,6 +33,9 @@ pub fn run(args: &TenantArgs) -> Result<ExitCode> {
             let _kept = filled(&client, vram_mib)?;
             saturate(&client, &Load::resident(&client, waves, wave_instructions)?, 2)?;
         }
+        Part::Held { waves, wave_instructions, lds_bytes } => {
+            saturate(&client, &Load::held(&client, waves, wave_instructions, lds_bytes)?, 2)?;
+        }
         Part::Stream { kib, in_flight } => saturate(&client, &Load::stream(&client, kib, in_flight)?, in_flight)?,
         Part::Interactive { period_ns } => interactive(&client, period_ns)?,
         Part::Probe { period_ns, wave_instructions } => probe(&client, period_ns, wave_instructions)?,
@@ -90,6 +93,19 @@ impl Load {
         let wrong = move |work: &Work, done| {
             let total = u32::try_from(u64::from(iterations) * done).context("more work than the oracle can check")?;
             Ok(kernels::spin::case(waves, total, seed).check(&work.results()?).err().map(|e| e.to_string()))
+        };
+        Ok(Load { work, wrong: Box::new(wrong) })
+    }
+
+    /// The same with many registers and some LDS in each wave.
+    fn held(client: &Client, waves: u32, wave_instructions: u64, lds_bytes: u32) -> Result<Load> {
+        use kernels::hold::{self, INSTRUCTIONS_PER_ITERATION};
+        let seed = u64::from(std::process::id());
+        let iterations = u32::try_from(wave_instructions / u64::from(waves) / INSTRUCTIONS_PER_ITERATION)?.max(1);
+        let work = Work::new(client, hold::case(waves, iterations, lds_bytes, seed))?;
+        let wrong = move |work: &Work, done| {
+            let case = hold::repeated(waves, iterations, lds_bytes, u32::try_from(done)?, seed);
+            Ok(case.check(&work.results()?).err().map(|e| e.to_string()))
         };
         Ok(Load { work, wrong: Box::new(wrong) })
     }

@@ -21,6 +21,15 @@ pub enum Part {
         /// Device memory that it has besides, and has written to, in MiB.
         vram_mib: u64,
     },
+    /// Keeps two long kernels in flight whose waves hold 128 vector registers a lane each, and some LDS.
+    Held {
+        /// Waves of a kernel, each a work-group of its own.
+        waves: u32,
+        /// Wave-instructions of one kernel.
+        wave_instructions: u64,
+        /// LDS of each work-group in bytes.
+        lds_bytes: u32,
+    },
     /// Keeps some kernels in flight that do little but read and write memory.
     Stream {
         /// Bytes that one kernel reads and writes, in KiB.
@@ -69,6 +78,9 @@ impl std::fmt::Display for Part {
             Part::Resident { waves, wave_instructions, vram_mib } => {
                 write!(f, "resident:{waves}:{wave_instructions}:{vram_mib}")
             }
+            Part::Held { waves, wave_instructions, lds_bytes } => {
+                write!(f, "held:{waves}:{wave_instructions}:{lds_bytes}")
+            }
             Part::Stream { kib, in_flight } => write!(f, "stream:{kib}:{in_flight}"),
             Part::Interactive { period_ns } => write!(f, "interactive:{period_ns}"),
             Part::Probe { period_ns, wave_instructions } => write!(f, "probe:{period_ns}:{wave_instructions}"),
@@ -86,8 +98,8 @@ impl std::str::FromStr for Part {
 
     fn from_str(text: &str) -> Result<Part, String> {
         let bad = || {
-            let parts = "saturate:INSTRUCTIONS:IN-FLIGHT, resident:WAVES:INSTRUCTIONS:MIB, stream:KIB:IN-FLIGHT, \
-                         interactive:NANOSECONDS, probe:NANOSECONDS:INSTRUCTIONS, \
+            let parts = "saturate:INSTRUCTIONS:IN-FLIGHT, resident:WAVES:INSTRUCTIONS:MIB, \
+                         held:WAVES:INSTRUCTIONS:BYTES, stream:KIB:IN-FLIGHT, interactive:NANOSECONDS, probe:NANOSECONDS:INSTRUCTIONS, \
                          burst:INSTRUCTIONS:KERNELS:NANOSECONDS, greedy, idle";
             format!("{text:?} is no part: {parts}")
         };
@@ -103,6 +115,11 @@ impl std::str::FromStr for Part {
                 waves: u32::try_from(number()?).map_err(|_| bad())?,
                 wave_instructions: number()?,
                 vram_mib: number()?,
+            },
+            Some("held") => Part::Held {
+                waves: u32::try_from(number()?).map_err(|_| bad())?,
+                wave_instructions: number()?,
+                lds_bytes: u32::try_from(number()?).map_err(|_| bad())?,
             },
             Some("stream") => {
                 Part::Stream { kib: number()?, in_flight: usize::try_from(number()?).map_err(|_| bad())? }
@@ -236,6 +253,7 @@ mod tests {
             Part::Greedy,
             Part::Idle,
             Part::Resident { waves: 1, wave_instructions: 2, vram_mib: 3 },
+            Part::Held { waves: 4, wave_instructions: 5, lds_bytes: 512 },
             Part::Stream { kib: 1, in_flight: 2 },
             Part::Probe { period_ns: 3, wave_instructions: 4 },
             Part::Burst { wave_instructions: 9, kernels: 8, period_ns: 7 },

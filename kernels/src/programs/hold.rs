@@ -31,6 +31,14 @@ const GROUP: u32 = 64;
 /// # Panics
 /// If `waves` or `iterations` is 0, or the grid has more than 2^32 - 1 work-items.
 pub fn case(waves: u32, iterations: u32, lds: u32, seed: u64) -> Case {
+    repeated(waves, iterations, lds, 1, seed)
+}
+
+/// As [`case`], with the oracle of `dispatches` of it, one after the other on the same buffer.
+///
+/// # Panics
+/// As [`case`].
+pub fn repeated(waves: u32, iterations: u32, lds: u32, dispatches: u32, seed: u64) -> Case {
     assert!(waves > 0 && iterations > 0, "a grid has at least one work-group, and a loop one iteration");
     let items = waves.checked_mul(GROUP).expect("a grid has at most 2^32 - 1 work-items");
     let mut random = Random::new(seed);
@@ -47,7 +55,7 @@ pub fn case(waves: u32, iterations: u32, lds: u32, seed: u64) -> Case {
             amount: u64::from(waves) * u64::from(iterations) * INSTRUCTIONS_PER_ITERATION,
             unit: WorkUnit::WaveInstructions,
         }),
-        oracle: Arc::new(Hold { items: items as usize, iterations }),
+        oracle: Arc::new(Hold { items: items as usize, iterations, dispatches }),
     }
 }
 
@@ -55,14 +63,16 @@ pub fn case(waves: u32, iterations: u32, lds: u32, seed: u64) -> Case {
 struct Hold {
     items: usize,
     iterations: u32,
+    dispatches: u32,
 }
 
 impl Oracle for Hold {
     fn expected(&self, before: &[Buffer]) -> Vec<(usize, Expected)> {
         let jump = Affine::from_map(iteration).power(self.iterations);
+        let dispatches = Affine::from_map(|x| x ^ jump.apply(x)).power(self.dispatches);
         let mut state = before[0].u32s();
         for x in &mut state[..self.items] {
-            *x ^= jump.apply(*x);
+            *x = dispatches.apply(*x);
         }
         vec![(0, Expected::Exact(state))]
     }
@@ -82,12 +92,14 @@ mod tests {
 
     #[test]
     fn the_oracle_walks_as_the_loop_does() {
-        let case = case(1, 1000, 0, 3);
-        let before = case.buffers[0].u32s();
-        let oracle = Hold { items: 64, iterations: 1000 };
-        let [(0, Expected::Exact(after))] = &oracle.expected(&case.buffers)[..] else { panic!("one buffer") };
-        for (x, after) in before[..64].iter().zip(after) {
-            assert_eq!((0..1000).fold(*x, |x, _| iteration(x)) ^ x, *after);
+        for dispatches in [1, 2, 5] {
+            let case = repeated(1, 1000, 0, dispatches, 3);
+            let before = case.buffers[0].u32s();
+            let [(0, Expected::Exact(after))] = &case.oracle.expected(&case.buffers)[..] else { panic!("one buffer") };
+            for (x, after) in before[..64].iter().zip(after) {
+                let walked = (0..dispatches).fold(*x, |x, _| (0..1000).fold(x, |x, _| iteration(x)) ^ x);
+                assert_eq!(walked, *after);
+            }
         }
     }
 }
