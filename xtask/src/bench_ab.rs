@@ -49,7 +49,7 @@ const PROBES: &[Probe] = &[
     },
     Probe {
         name: "hand-off",
-        arguments: &["bench", "switch", "--rounds", "10", "--hand-off-only", "--json"],
+        arguments: &["bench", "switch", "--rounds", "100", "--hand-off-only", "--json"],
         pointer: "/hand_off/hand-off: work seen to first instruction/p50",
         unit: "ns",
         more: false,

@@ -4,13 +4,16 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use broker::{Action, Broker, Config, ConnectionId, GateView, Input, MatchRule, Peer, TenantConfig};
+#[path = "../../tests/world/mod.rs"]
+mod world;
+
+use broker::{Action, Broker, Config, ConnectionId, GateView, Input, Peer, TenantConfig};
 use proto::gate::{GateWord, StopReason};
 use proto::message::opening::Hello;
 use proto::message::worker::Ready;
-use proto::message::{Capability, DeviceFacts};
 use proto::text::Text;
-use proto::{Bytes, DeviceAddress, Instant, LeaseGeneration, Nanos, RequestId, SessionId, TenantName};
+use proto::{Instant, LeaseGeneration, Nanos, RequestId, SessionId};
+use world::{config, facts, weighted};
 
 /// Longer than the built-in slice.
 const SLICE: Nanos = Nanos::from_millis(6);
@@ -31,11 +34,8 @@ pub(crate) struct Turns {
 impl Turns {
     /// Returns one with `tenants` of equal weight and a session each, none of which has work.
     pub(crate) fn new(tenants: u32) -> Turns {
-        let mut config = Config { sessions_max: tenants, ..Config::built_in(Bytes(1 << 30)) };
-        config.tenants.extend((0..tenants).map(|n| TenantConfig {
-            matches: vec![MatchRule { uid: Some(n), ..MatchRule::default() }],
-            ..TenantConfig::modest(TenantName::new(&format!("tenant-{n}")).expect("a name"))
-        }));
+        let all: Vec<TenantConfig> = (0..tenants).map(|n| weighted(&format!("tenant-{n}"), 100)).collect();
+        let config = Config { sessions_max: tenants, ..config(&all) };
         let now = Instant(1_000_000);
         let mut turns = Turns {
             broker: Broker::new(config, now).expect("the configuration is sound"),
@@ -46,7 +46,9 @@ impl Turns {
             next: 0,
             tenants: tenants.into(),
         };
-        for uid in 0..tenants {
+        for n in 0..tenants {
+            // Whom the configuration knows.
+            let uid = 1000 + n;
             let hello = Hello { tenant: None, command: Text::EMPTY, device: 0 };
             let peer = Peer { pid: 1, uid, gid: 1, cgroup: "/".into() };
             turns.tell(Input::Hello { connection: ConnectionId(uid.into()), peer, hello: Ok(hello) });
@@ -155,28 +157,5 @@ impl Turns {
             self.gate(session).word = word;
         }
         Input::TakeOutcome { session, generation, taken: word.is_ok(), view }
-    }
-}
-
-fn facts() -> DeviceFacts {
-    DeviceFacts {
-        name: Text::truncated("soft"),
-        isa: Text::truncated("amdgcn-amd-amdhsa--gfx90a:sramecc+:xnack-"),
-        uuid: 1,
-        compute_units: 8,
-        simds_per_cu: 4,
-        waves_per_cu: 32,
-        wave_size: 64,
-        lds_bytes: 65_536,
-        clock_mhz: 1700,
-        vram: Bytes(1 << 30),
-        host_memory: Bytes(1 << 30),
-        queues: 4,
-        ring_slots_max: 1 << 17,
-        arena: proto::message::ArenaRule::Tenant,
-        vram_mappable: 1,
-        arena_lowest: DeviceAddress(1 << 30),
-        arena_bytes_max: Bytes(1 << 40),
-        capability: Capability::Suspend,
     }
 }
