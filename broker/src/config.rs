@@ -227,8 +227,6 @@ pub struct Config {
     pub devices: Vec<DeviceConfig>,
     /// How sessions are spread over them.
     pub placement: Placement,
-    /// Whether a worker can be told of another partition while it lives. If not, sessions stay where they are until they end.
-    pub live_moves: bool,
     /// How long a worker may take to give the device back before it is killed. Far below the nine seconds after which the AMD
     /// kernel driver resets the device for everybody (`queue_preemption_timeout_ms`).
     pub preempt_timeout: Nanos,
@@ -268,7 +266,6 @@ impl Config {
             groups: Vec::new(),
             devices: vec![DeviceConfig::whole(device_vram)],
             placement: Placement::Spread,
-            live_moves: true,
             preempt_timeout: Nanos::from_millis(500),
             start_timeout: Nanos::from_millis(10_000),
             end_timeout: Nanos::from_millis(1_000),

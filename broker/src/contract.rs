@@ -200,7 +200,7 @@ pub enum Action {
         /// Which partition of it.
         partition: u32,
     },
-    /// Tell a worker that has no lease to use the compute units of another partition of its device from now on.
+    /// Tell a worker that has no lease to use the compute units of another partition of its device from now on. It answers itself, with `Moved`.
     MoveSession {
         /// The session.
         session: SessionId,

@@ -254,7 +254,8 @@ impl Broker {
 
     pub(crate) fn set_runnable(&mut self, now: Instant, session: SessionId) {
         let Some(s) = self.sessions.get_mut(&session) else { return };
-        if s.runnable || s.phase == Phase::Ending {
+        // One that is on its way will be looked at when it has arrived.
+        if s.runnable || s.moving || s.phase == Phase::Ending {
             return;
         }
         s.runnable = true;

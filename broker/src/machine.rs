@@ -56,12 +56,16 @@ pub(crate) struct Session {
     pub(crate) tenant_node: NodeId,
     /// Where it goes when it gives the device back.
     pub(crate) moves_to: Option<usize>,
+    /// Its worker has been told of its partition and has not said yet that it is there.
+    pub(crate) moving: bool,
+    /// Compute units of the partition it began in: its context needs as many wherever it goes.
+    pub(crate) units: u32,
     pub(crate) peer: Peer,
     pub(crate) command: Text<{ COMMAND_NAME_MAX }>,
     pub(crate) worker_pid: u32,
     pub(crate) phase: Phase,
     pub(crate) began: Instant,
-    /// When patience ends: with starting, or with ending.
+    /// When patience ends: with starting, with moving, or with ending.
     deadline: Option<Instant>,
     ending: Option<EndReason>,
     killed: bool,
@@ -293,6 +297,7 @@ impl Broker {
         self.last_session += 1;
         let session = SessionId(self.last_session);
         let node = lessor.join_session(tenant_node, session, now).ok_or(RefuseCode::BrokerFull)?;
+        let units = self.config.devices[lessor.device].partitions[lessor.partition].cus;
         let (device, partition) = (lessor.device as u32, lessor.partition as u32);
         if let Some(tenant) = self.tenants.get_mut(&name) {
             tenant.sessions += 1;
@@ -307,6 +312,8 @@ impl Broker {
                 node,
                 tenant_node,
                 moves_to: None,
+                moving: false,
+                units,
                 peer: peer.clone(),
                 command: hello.command,
                 worker_pid: 0,
@@ -393,6 +400,7 @@ impl Broker {
                 }
             }
             Ok(WorkerReport::JoinCharge(wanted)) => self.handle_join(now, session, request, &wanted),
+            Ok(WorkerReport::Moved(moved)) => self.handle_moved(now, session, moved.partition),
             Ok(WorkerReport::FaultReport(report)) => {
                 s.last_fault = Some(report.fault.clone());
                 self.emit(Event::Faulted { session, tenant, fault: Box::new(report.fault) });
@@ -405,7 +413,7 @@ impl Broker {
         }
     }
 
-    fn violation(&mut self, now: Instant, session: SessionId, violation: Violation) {
+    pub(crate) fn violation(&mut self, now: Instant, session: SessionId, violation: Violation) {
         self.emit(Event::WorkerViolation { session, violation });
         self.end(now, session, EndReason::WorkerViolation, By::Killing);
     }
@@ -599,7 +607,7 @@ impl Broker {
         }
     }
 
-    fn set_deadline(&mut self, session: SessionId, deadline: Option<Instant>) {
+    pub(crate) fn set_deadline(&mut self, session: SessionId, deadline: Option<Instant>) {
         let Some(s) = self.sessions.get_mut(&session) else { return };
         if let Some(old) = s.deadline.take() {
             self.deadlines.remove(&(old, session));
@@ -615,6 +623,8 @@ impl Broker {
             self.set_deadline(session, None);
             let reason = match self.sessions.get(&session).map(|s| s.phase) {
                 Some(Phase::Starting) => EndReason::StartFailed,
+                // It has not let go of the compute units that it was sent away from.
+                Some(Phase::Running) => EndReason::PreemptTimeout,
                 Some(_) => self.sessions.get(&session).and_then(|s| s.ending).unwrap_or(EndReason::Killed),
                 None => continue,
             };

@@ -1,10 +1,11 @@
 //! Where a session runs: chosen when it is admitted, and changed while it lives.
 //!
 //! Promise: a session has one place, a partition of one device that its tenant may use; its memory stays on that device, so it
-//! moves between partitions of it only. It moves when nobody runs for it: a leaseholder is suspended first, and the worker is
-//! told of its new partition before it gets a lease there. It never moves to fewer compute units than its context was made for. What it owes stays where it owes it.
+//! moves between partitions of it only. It moves when nobody runs for it: a leaseholder is suspended first, and it gets no lease in its new
+//! partition before its worker has said that it uses the compute units there and none elsewhere. It never moves to fewer compute units than its
+//! context was made for. What it owes stays where it owes it.
 
-use proto::{Instant, SessionId, TenantName};
+use proto::{Instant, PartitionId, SessionId, TenantName, Violation};
 
 use crate::config::{Config, Placement, TenantConfig};
 use crate::contract::Action;
@@ -71,11 +72,15 @@ impl Broker {
             let wanted = if stays { Some(s.place) } else { self.choose_place(&tenant, Some(device)) };
             // On a device without its partition it stays until it ends, and so it does if its context would not fit.
             let units = |at: usize| self.config.devices[device].partitions[self.lessors[at].partition].cus;
-            let fits = |at: &usize| *at == s.place || self.config.live_moves && units(*at) >= units(s.place);
+            let fits = |at: &usize| *at == s.place || units(*at) >= s.units;
             let Some(wanted) = wanted.filter(fits) else { continue };
             let (place, tenant_node) = (s.place, s.tenant_node);
             let Ok(node) = self.lessors[wanted].ensure_tenant(&tenant, now) else { continue };
             if wanted == place && node == tenant_node {
+                // An earlier change is taken back before it came to anything.
+                if let Some(s) = self.sessions.get_mut(&session) {
+                    s.moves_to = None;
+                }
                 continue;
             }
             if self.tenants.get(&tenant.name).is_some_and(|t| t.paused)
@@ -98,7 +103,7 @@ impl Broker {
     pub(crate) fn move_on(&mut self, now: Instant, session: SessionId) {
         let Some(s) = self.sessions.get(&session) else { return };
         let (Some(wanted), from) = (s.moves_to, s.place) else { return };
-        if self.lessors[from].holder() == Some(session) {
+        if self.lessors[from].holder() == Some(session) || s.moving {
             return;
         }
         let (tenant, node, tenant_node) = (s.tenant, s.node, s.tenant_node);
@@ -126,12 +131,33 @@ impl Broker {
         }
         if from != wanted {
             let partition = self.lessors[wanted].partition as u32;
+            let running = self.sessions.get_mut(&session).map(|s| {
+                s.moving = true;
+                s.phase == Phase::Running
+            });
+            if running == Some(true) {
+                self.set_deadline(session, Some(now.after(self.config.start_timeout)));
+            }
             self.act(Action::MoveSession { session, partition });
-        }
-        if was_runnable {
+        } else if was_runnable {
             self.set_runnable(now, session);
         }
         self.touched.extend([from, wanted]);
+    }
+
+    /// The worker is where it was sent: from now on it may have leases there, unless it is to go on already.
+    pub(crate) fn handle_moved(&mut self, now: Instant, session: SessionId, partition: PartitionId) {
+        let Some(s) = self.sessions.get_mut(&session) else { return };
+        if !s.moving || self.lessors[s.place].partition as u32 != partition.0 {
+            return self.violation(now, session, Violation::Kind { got: 0x0408 });
+        }
+        s.moving = false;
+        if s.phase == Phase::Running {
+            self.set_deadline(session, None);
+        }
+        self.move_on(now, session);
+        // What it rang for meanwhile was not heard.
+        self.act(Action::LookAtGate { session });
     }
 
     /// Returns all the device time a tenant was charged, wherever.

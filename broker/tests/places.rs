@@ -7,12 +7,12 @@ use broker::{
     Placement, TenantChange, TenantConfig,
 };
 use proto::limits::ANY_DEVICE;
-use proto::message::RefuseCode;
-use proto::message::worker::ChargeKind;
-use proto::{Bytes, Nanos};
+use proto::message::worker::{ChargeKind, Moved};
+use proto::message::{EndReason, RefuseCode};
+use proto::{Bytes, Nanos, PartitionId};
 use sched::pace::Verdict;
 use sched::{Policy, Share, Weight};
-use world::{World, config, name, weighted};
+use world::{World, config, held, name, weighted};
 
 const MS: u64 = 1_000_000;
 const FOREVER: u64 = u64::MAX / 4;
@@ -83,6 +83,39 @@ fn tenants_move_between_partitions_live() {
     let charged = status.tenants.iter().find(|t| t.config.name == name("red")).unwrap().charged;
     assert!(charged.0.abs_diff(got[0]) <= 6 * MS, "{charged} charged, {} had", got[0]);
     assert!(w.now.since(then).0 >= 500 * MS);
+    w.shut_down();
+}
+
+#[test]
+fn nobody_has_a_lease_between_two_partitions() {
+    let mut w = World::new(divided(&[in_partition(weighted("red", 100), "left"), weighted("blue", 100)]));
+    let [red, blue] = [1000, 1001].map(|uid| w.session(uid));
+    w.submit(red, FOREVER);
+    w.run(100 * MS);
+    let before = w.done(red);
+    // It has let go of the device, and does not say that it has arrived.
+    w.admin(AdminCommand::TenantSet(name("red"), partition("right"))).unwrap();
+    w.step(red);
+    w.worker(red).stuck = true;
+    assert_eq!(w.worker(red).sent_to, Some(1));
+    w.run(1_000 * MS);
+    assert_eq!((w.done(red), held(w.workers[&red].word)), (before, false));
+    // An administrator who thinks better of it is heard when it has arrived; it is not sent on before.
+    w.admin(AdminCommand::TenantSet(name("red"), partition("left"))).unwrap();
+    w.worker(red).stuck = false;
+    w.step_all();
+    w.run(100 * MS);
+    assert_eq!((w.workers[&red].place, w.workers[&red].moves), ((0, 0), 2));
+    assert!(w.done(red) >= before + 99 * MS);
+    // One that never arrives is ended in the end, and one that says so unasked at once.
+    w.admin(AdminCommand::TenantSet(name("red"), partition("right"))).unwrap();
+    w.step(red);
+    w.worker(red).stuck = true;
+    w.run(11_000 * MS);
+    assert_eq!(w.ended.get(&red), Some(&EndReason::PreemptTimeout));
+    w.say(blue, Moved { partition: PartitionId(0) }.into());
+    w.step_all();
+    assert_eq!(w.ended.get(&blue), Some(&EndReason::WorkerViolation));
     w.shut_down();
 }
 

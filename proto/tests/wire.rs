@@ -7,7 +7,7 @@ use proto::message::tenant::{
     AliasTouched, AllocBuffer, BufferExported, BufferKind, BufferShared, CloseAlias, CodeShared, Denied, ExportBuffer,
     FindSymbol, Goodbye, ImportBuffer, MapBuffer, OpenAlias, RefuseTouch, UnmapBuffer,
 };
-use proto::message::worker::{ChargeShared, JoinCharge, SessionLimits, ShareCharge, Start};
+use proto::message::worker::{ChargeShared, JoinCharge, Moved, SessionLimits, ShareCharge, Start};
 use proto::message::{DenyCode, Opening, TenantAnswer, TenantRequest, WorkerOrder, WorkerReport};
 use proto::text::Text;
 use proto::wire::{Facts, HEADER_BYTES, Message};
@@ -53,6 +53,7 @@ fn messages_survive_the_wire() {
     round_trip::<TenantRequest>(ExportBuffer { buffer: BufferId(3) });
     round_trip::<TenantRequest>(ImportBuffer { share: ShareId(u64::MAX), bytes: Bytes(4096), at });
     round_trip::<TenantAnswer>(BufferExported { share: ShareId(9) });
+    round_trip::<WorkerReport>(Moved { partition: PartitionId(3) });
     round_trip::<WorkerReport>(ShareCharge { charge: ChargeId(5) });
     round_trip::<WorkerReport>(JoinCharge { share: ShareId(5), bytes: Bytes(8192) });
     round_trip::<WorkerOrder>(ChargeShared { share: ShareId(5) });

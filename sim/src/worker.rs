@@ -60,6 +60,8 @@ pub(crate) struct Worker {
     pub(crate) tenant: TenantName,
     /// Its partition, by its place among those of all devices.
     pub(crate) place: usize,
+    /// It has been sent elsewhere and has not heard of it.
+    pub(crate) moving: bool,
     pub(crate) word: GateWord,
     pub(crate) report: GateView,
     /// The gate's request, as stored.
@@ -109,6 +111,7 @@ impl Worker {
             program,
             tenant,
             place: 0,
+            moving: false,
             word: GateWord::NEW,
             report: GateView::new(GateWord::NEW),
             request: 0,

@@ -16,10 +16,10 @@ use broker::{AdminCommand, AdminToken, Broker, ConnectionId, Event, Input, Peer,
 use proto::gate::Scrub;
 use proto::limits::ANY_DEVICE;
 use proto::message::opening::Hello;
-use proto::message::worker::{Backing, ChargeKind, ChargeRequest};
+use proto::message::worker::{Backing, ChargeKind, ChargeRequest, Moved};
 use proto::message::{EndReason, WorkerOrder, WorkerReport};
 use proto::text::Text;
-use proto::{Bytes, Instant, Nanos, RequestId, SessionId, TenantName, Violation};
+use proto::{Bytes, Instant, Nanos, PartitionId, RequestId, SessionId, TenantName, Violation};
 
 use crate::agenda::Agenda;
 use crate::books::Books;
@@ -607,6 +607,9 @@ impl<'a> World<'a> {
         let holds = worker.holds();
         let parked = worker.word.state() == Some(proto::gate::LeaseState::Parked);
         let runnable = worker.word.state() == Some(proto::gate::LeaseState::Runnable);
+        if worker.moving {
+            return Ok(());
+        }
         let ending = worker.dead || worker.dying || worker.ending || worker.told.is_some();
         let runs = holds && !parked;
         let stand = Stand { wants: (runs || runnable) && !ending, holds, runs };
@@ -618,18 +621,28 @@ impl<'a> World<'a> {
         self.places[device as usize] + partition as usize
     }
 
-    /// A worker without a lease is told of another partition of its device.
-    fn move_worker(&mut self, session: SessionId, partition: u32) -> Result<(), Broken> {
+    /// A worker without a lease is sent to another partition of its device: until it is there nobody owes it anything.
+    fn send_away(&mut self, session: SessionId) -> Result<(), Broken> {
         let Some(worker) = self.workers.get_mut(&session) else {
             return Err(Broken::Gone(session, "MoveSession".into()));
         };
         if worker.holds() {
             return Err(Broken::MovedWhileHolding(session));
         }
-        let from = worker.place;
-        let first = self.places.iter().rev().find(|first| **first <= from).copied().unwrap_or(0);
-        worker.place = first + partition as usize;
-        self.meters[from].forget(self.now, session)?;
+        worker.moving = true;
+        self.meters[worker.place].forget(self.now, session)
+    }
+
+    /// It hears of it, and says so. It has had no lease since it was sent.
+    fn move_worker(&mut self, session: SessionId, partition: PartitionId) -> Result<(), Broken> {
+        let Some(worker) = self.workers.get_mut(&session).filter(|w| !w.dead) else { return Ok(()) };
+        if worker.holds() {
+            return Err(Broken::MovedWhileHolding(session));
+        }
+        let first = self.places.iter().rev().find(|first| **first <= worker.place).copied().unwrap_or(0);
+        worker.place = first + partition.0 as usize;
+        worker.moving = false;
+        self.say(session, Ok(Moved { partition }.into()));
         self.note(session)
     }
 

@@ -444,7 +444,7 @@ mod tests {
         let settings: Settings = "".parse().unwrap();
         assert_eq!(settings, Settings::built_in());
         let config = settings.to_config(&Live::default());
-        let mut built_in = broker::Config { live_moves: false, ..broker::Config::built_in(Bytes(4 << 30)) };
+        let mut built_in = broker::Config::built_in(Bytes(4 << 30));
         built_in.devices[0].cus = settings.devices[0].spec.software_units();
         assert_eq!(config, built_in);
     }

@@ -219,8 +219,6 @@ impl Settings {
             groups: self.groups.clone(),
             devices: (0..self.devices.len()).map(|at| self.device(at, live)).collect(),
             placement: self.placement,
-            // A worker would have to confirm that it no longer uses the old compute units before it gets a lease.
-            live_moves: false,
             preempt_timeout: self.preempt_timeout,
             start_timeout: self.start_timeout,
             end_timeout: self.end_timeout,

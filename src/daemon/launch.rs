@@ -172,6 +172,15 @@ impl Launcher {
         Ok(Worker::new(child, ours, gate, bell, Life { device: place.device, generation }, slot))
     }
 
+    /// Returns the order to use the compute units of a partition, and the object that goes with it.
+    pub(super) fn units(&self, place: Place) -> Result<(Partition, MemFd), LaunchError> {
+        let partitions = self.partitions.get(place.device as usize);
+        let (_, memory) =
+            partitions.and_then(|all| all.get(place.partition as usize)).ok_or(LaunchError::NoSuchPlace(place))?;
+        let order = Partition { partition: PartitionId(place.partition), bytes: Bytes(memory.bytes() as u64) };
+        Ok((order, memory.duplicate()?))
+    }
+
     /// Takes note that a session of this life of a device has lost it. Several say so of the same loss.
     pub(super) fn device_lost(&mut self, Life { device, generation }: Life) {
         if let Some(now) = self.generations.get_mut(device as usize) {

@@ -27,13 +27,7 @@ impl Daemon {
             Action::SpawnWorker { session, connection, tenant, limits, scrub, device, partition } => {
                 return self.begin(session, connection, tenant, (limits, scrub), Place { device, partition });
             }
-            Action::MoveSession { session, partition } => {
-                // Not asked for, as the configuration says that workers cannot: to be safe the old compute units are let go.
-                tracing::error!(%session, partition, "a worker cannot be moved and is ended");
-                if let Some(worker) = self.worker(session) {
-                    worker.kill();
-                }
-            }
+            Action::MoveSession { session, partition } => self.move_session(session, partition),
             Action::Order { session, request, order } => self.order(session, request, &order),
             Action::CreateMemory { session, request, charge, bytes } => {
                 let created = self.create_memory(session, request, charge, bytes);
@@ -170,6 +164,22 @@ impl Daemon {
         self.with_worker(session, |worker| worker.say(request, order, None));
         if let (WorkerOrder::Stop(_), Some(worker)) = (order, self.worker(session)) {
             worker.gate.stop();
+        }
+    }
+
+    /// Sends a worker the compute units of another partition. It says itself when it uses them.
+    fn move_session(&mut self, session: SessionId, partition: u32) {
+        let Some(life) = self.worker(session).map(|worker| worker.life) else { return };
+        match self.launcher.units(Place { device: life.device, partition }) {
+            Ok((order, memory)) => {
+                self.with_worker(session, |worker| worker.say(RequestId::EVENT, &order.into(), Some(memory)));
+            }
+            Err(error) => {
+                tracing::error!(%error, %session, partition, "a worker cannot be moved and is ended");
+                if let Some(worker) = self.worker(session) {
+                    worker.kill();
+                }
+            }
         }
     }
 

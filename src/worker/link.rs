@@ -5,13 +5,13 @@
 
 use proto::limits::{MAX_FDS, MAX_MESSAGE};
 use proto::message::worker::{
-    Backing, ChargeDenied, ChargeKind, ChargeRequest, JoinCharge, Leaving, ReleaseCharge, SessionLimits, ShareCharge,
-    UsageChanged,
+    Backing, ChargeDenied, ChargeKind, ChargeRequest, JoinCharge, Leaving, Partition, ReleaseCharge, SessionLimits,
+    ShareCharge, UsageChanged,
 };
 use proto::message::{EndReason, WorkerOrder, WorkerReport};
 use proto::text::Text;
 use proto::wire::Message;
-use proto::{Bytes, ChargeId, RequestId, ShareId, Violation};
+use proto::{Bytes, ChargeId, PartitionId, RequestId, ShareId, Violation};
 use std::collections::HashMap;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -91,6 +91,8 @@ pub(super) struct Link {
 pub(super) enum Heard {
     /// Nothing, or it was dealt with here.
     Nothing,
+    /// The session shall use the compute units of another partition.
+    Move(PartitionId, MemFd),
     /// The session shall end.
     End(EndReason, String),
 }
@@ -233,7 +235,15 @@ impl Link {
                 return Heard::Nothing;
             }
             WorkerOrder::Stop(stop) => return Heard::End(stop.reason, String::new()),
-            WorkerOrder::Start(_) | WorkerOrder::Partition(_) => return Heard::Nothing,
+            WorkerOrder::Partition(Partition { partition, bytes }) => {
+                let size = usize::try_from(bytes.0).unwrap_or(0);
+                return match fds.into_iter().next().map(|fd| MemFd::adopt(fd, size)) {
+                    Some(Ok(memory)) => Heard::Move(partition, memory),
+                    Some(Err(error)) => Heard::End(EndReason::StartFailed, error.to_string()),
+                    None => Heard::Nothing,
+                };
+            }
+            WorkerOrder::Start(_) => return Heard::Nothing,
         };
         let mut books = self.books();
         let Books { open, usage, .. } = &mut *books;

@@ -43,7 +43,7 @@ use proto::message::{EndReason, WorkerOrder};
 use proto::text::Text;
 use proto::{Bytes, Nanos};
 use run::Runner;
-use shared::Shared;
+use shared::{Command, Shared};
 use std::os::fd::{AsFd, OwnedFd};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -151,13 +151,13 @@ impl StartError {
 impl Worker {
     /// Opens the device and serves the session to its end.
     fn run(self) -> Result<(), StartError> {
-        let opened = self.open_device().and_then(|(device, processors)| {
+        let opened = self.open_device().and_then(|opened| {
             if self.start.scrub != 0 {
-                device.can_scrub()?;
+                opened.device.can_scrub()?;
             }
-            Ok((device, processors))
+            Ok(opened)
         });
-        let (device, processors) = match opened {
+        let Opened { device, units, processors } = match opened {
             Ok(opened) => opened,
             Err(error) => {
                 let text = error.to_string();
@@ -177,7 +177,7 @@ impl Worker {
         let listener = Arc::clone(&shared);
         spawn("broker", move || listen(&listener))?;
         let (done, stopped) = channel_of_the_end();
-        let runner = Runner::new(device, Arc::clone(&shared), bell, start.generation, start.scrub != 0);
+        let runner = Runner::new(device, units, Arc::clone(&shared), bell, start.generation, start.scrub != 0);
         spawn("device", move || {
             if let Some(Err(error)) = processors.map(Processors::stay) {
                 // It was possible a moment ago. Elsewhere it is as right, at another speed.
@@ -212,7 +212,7 @@ impl Worker {
         Ok(())
     }
 
-    fn open_device(&self) -> Result<(Box<dyn Device>, Option<Processors>), StartError> {
+    fn open_device(&self) -> Result<Opened, StartError> {
         let spec: DeviceSpec = self.start.device.as_str().parse()?;
         let (Partition { bytes, .. }, fd) = match self.link.receive()? {
             (_, WorkerOrder::Partition(partition), fds) => (partition, fds.into_iter().next()),
@@ -222,7 +222,9 @@ impl Worker {
         let config = match spec {
             DeviceSpec::Soft(config) => config,
             // The compute units are the card's own; the object that stands for them is not needed.
-            DeviceSpec::Rocr(config) => return Ok((Box::new(RocrDevice::open(&config)?), None)),
+            DeviceSpec::Rocr(config) => {
+                return Ok(Opened { device: Box::new(RocrDevice::open(&config)?), units: None, processors: None });
+            }
             DeviceSpec::Auto => return Err(StartError::Order { got: "the device auto", wanted: "one device" }),
         };
         let memory = MemFd::adopt(fd, usize::try_from(bytes.0).unwrap_or(0))?;
@@ -232,19 +234,35 @@ impl Worker {
         if let Some(processors) = config.processors() {
             processors.stay()?;
         }
-        let device = SoftDevice::new(&config, units)?;
+        let device = SoftDevice::new(&config, units.clone())?;
         ours.stay()?;
-        Ok((Box::new(device), config.processors()))
+        Ok(Opened { device: Box::new(device), units: Some(units), processors: config.processors() })
     }
+}
+
+/// The device as it was opened.
+struct Opened {
+    device: Box<dyn Device>,
+    /// The compute units of its partition, where they are ours to change.
+    units: Option<ComputeUnits>,
+    /// The host processors it runs on, if not all.
+    processors: Option<Processors>,
 }
 
 /// Hears the broker until it is gone or orders the end.
 fn listen(shared: &Shared) {
     loop {
-        if let Heard::End(reason, text) = shared.link.hear() {
-            shared.end(reason, text);
-            if reason == EndReason::BrokerDied {
-                return;
+        match shared.link.hear() {
+            Heard::Nothing => {}
+            Heard::Move(partition, memory) => {
+                // A run thread that takes no more has its last lease behind it.
+                shared.command(Command::MoveTo { partition, memory });
+            }
+            Heard::End(reason, text) => {
+                shared.end(reason, text);
+                if reason == EndReason::BrokerDied {
+                    return;
+                }
             }
         }
     }

@@ -11,27 +11,35 @@
 //! - a drained holder parks, and runs again by one compare-and-swap; nobody else is asked or woken;
 //! - every lease has a report: what happened when, stored before the word says that the lease is over;
 //! - a device that is lost ends the session, and the lease is given back only if none of its waves can still run;
-//! - commands are done between two runs, with or without the lease.
+//! - commands are done between two runs, with or without the lease;
+//! - a session moves to another partition without the lease only, and says so when nothing of the old one is mapped any more.
 
+use super::LEASE;
 use super::lease::{Begin, Face, Flight, Hooks, Scratch, Why, runaway};
 use super::shared::{Command, Shared};
 use crate::clock::now_ns;
+use crate::device::soft::ComputeUnits;
 use crate::device::{ContextBytes, Device, LossCause, QueueHandle, RunEnd};
 use proto::gate::{GateLayout, LeaseState, Level, SavedDispatch, Scrub, StopReason};
 use proto::message::EndReason;
+use proto::message::worker::Moved;
 use proto::queue::QueueLayout;
 use proto::range::RingSlots;
 use proto::text::Text;
 use proto::wake::{RECHECK, SPIN, SPIN_IN_A_ROW, WORTH_LOOKING};
-use proto::{DeviceGeneration, LeaseGeneration, QueueId};
+use proto::{DeviceGeneration, LeaseGeneration, PartitionId, QueueId};
 use std::sync::{Arc, Mutex, PoisonError};
 use sys::clock::Deadline;
 use sys::event::EventFd;
+use sys::hardware::HardwareMemory;
+use sys::memfd::MemFd;
 use sys::wake::{self, Habit, Patience};
 
 /// See the module.
 pub(super) struct Runner {
     device: Box<dyn Device>,
+    /// What it runs on, if that can be changed for the compute units of another partition.
+    units: Option<ComputeUnits>,
     shared: Arc<Shared>,
     /// Wakes the broker.
     bell: EventFd,
@@ -59,6 +67,7 @@ pub(super) struct Runner {
 impl Runner {
     pub(super) fn new(
         device: Box<dyn Device>,
+        units: Option<ComputeUnits>,
         shared: Arc<Shared>,
         bell: EventFd,
         generation: DeviceGeneration,
@@ -66,6 +75,7 @@ impl Runner {
     ) -> Runner {
         Runner {
             device,
+            units,
             shared,
             bell,
             generation,
@@ -361,6 +371,26 @@ impl Runner {
                 Command::SetUnits { mask, reply } => {
                     let _ = reply.send(self.device.set_cu_mask(&mask));
                 }
+                Command::MoveTo { partition, memory } => self.move_to(partition, &memory),
+            }
+        }
+    }
+
+    /// Goes over to the compute units of another partition. The context is nowhere but in its save area: the broker sends nobody away who has the lease,
+    /// and gives none until it has heard that the old ones are let go.
+    fn move_to(&mut self, partition: PartitionId, memory: &MemFd) {
+        let lent = matches!(self.shared.gate.state(), Some(LeaseState::Leased | LeaseState::Parked));
+        let moved = match &self.units {
+            _ if lent => Err("while it had the device".to_owned()),
+            Some(units) => HardwareMemory::shared(memory, LEASE)
+                .map_err(|error| error.to_string())
+                .and_then(|hardware| units.exchange(hardware).map_err(|error| error.to_string())),
+            None => Err("although its device is not divided".to_owned()),
+        };
+        match moved {
+            Ok(()) => self.shared.link.say(Moved { partition }),
+            Err(why) => {
+                self.shared.end(EndReason::StartFailed, format!("the session cannot move to another partition: {why}"));
             }
         }
     }

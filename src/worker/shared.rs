@@ -6,7 +6,7 @@ use crate::device::{CuMask, DeviceError, QueueSpec};
 use arc_swap::ArcSwap;
 use proto::message::{EndReason, Fault};
 use proto::signal::PoolLayout;
-use proto::{Bytes, QueueId, session};
+use proto::{Bytes, PartitionId, QueueId, session};
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::mpsc::SyncSender;
@@ -14,15 +14,32 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use sys::event::EventFd;
 use sys::mapping::Mapping;
+use sys::memfd::MemFd;
 
 /// Faults that wait to be told. A session has at most one per queue and one more, so this many never wait.
 const FAULTS_MAX: usize = proto::limits::QUEUES_PER_SESSION_MAX * 2;
 
 /// What only the thread that owns the device can do. Done between two runs, without giving the lease back.
 pub(super) enum Command {
-    CreateQueue { id: QueueId, spec: QueueSpec, memory: Arc<Mapping>, reply: SyncSender<Result<(), DeviceError>> },
-    DestroyQueue { id: QueueId, reply: SyncSender<()> },
-    SetUnits { mask: CuMask, reply: SyncSender<Result<(), DeviceError>> },
+    CreateQueue {
+        id: QueueId,
+        spec: QueueSpec,
+        memory: Arc<Mapping>,
+        reply: SyncSender<Result<(), DeviceError>>,
+    },
+    DestroyQueue {
+        id: QueueId,
+        reply: SyncSender<()>,
+    },
+    SetUnits {
+        mask: CuMask,
+        reply: SyncSender<Result<(), DeviceError>>,
+    },
+    /// Use the compute units of another partition; the memory object is theirs. The broker is told when it is done.
+    MoveTo {
+        partition: PartitionId,
+        memory: MemFd,
+    },
 }
 
 /// How long a kernel waits for memory at an alias that it touched.

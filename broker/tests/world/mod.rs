@@ -11,10 +11,10 @@ use broker::{
 };
 use proto::gate::{GateWord, LeaseState, Level, Scrub, StopReason};
 use proto::message::opening::Hello;
-use proto::message::worker::{Backing, ChargeKind, ChargeRequest, Leaving, ReleaseCharge};
+use proto::message::worker::{Backing, ChargeKind, ChargeRequest, Leaving, Moved, ReleaseCharge};
 use proto::message::{EndReason, RefuseCode, WorkerOrder, WorkerReport};
 use proto::text::Text;
-use proto::{Bytes, ChargeId, Instant, LeaseGeneration, Nanos, RequestId, SessionId, TenantName};
+use proto::{Bytes, ChargeId, Instant, LeaseGeneration, Nanos, PartitionId, RequestId, SessionId, TenantName};
 
 /// A worker and its gate.
 #[derive(Debug)]
@@ -39,6 +39,8 @@ pub struct Worker {
     /// Which partition of which device it runs in, and how often that changed.
     pub place: (u32, u32),
     pub moves: u32,
+    /// Where it was sent; it says that it is there when it looks around.
+    pub sent_to: Option<u32>,
 }
 
 pub struct World {
@@ -127,7 +129,7 @@ impl World {
         assert!(booked.vram + booked.host >= pinned, "pinned {pinned}, booked {booked:?}");
     }
 
-    fn worker(&mut self, session: SessionId) -> &mut Worker {
+    pub fn worker(&mut self, session: SessionId) -> &mut Worker {
         assert!(!self.gone.contains(&session), "{session} is gone but still named");
         self.workers.get_mut(&session).expect("a session that exists")
     }
@@ -154,6 +156,7 @@ impl World {
                     scrubbed_for: 0,
                     place: (device, partition),
                     moves: 0,
+                    sent_to: None,
                 };
                 assert!(self.workers.insert(session, worker).is_none() && !self.gone.contains(&session));
                 return Some(Input::WorkerSpawned { session, pid: 1 });
@@ -161,7 +164,7 @@ impl World {
             Action::MoveSession { session, partition } => {
                 let worker = self.worker(session);
                 assert!(!held(worker.word), "{session} is moved while it has the device");
-                (worker.place.1, worker.moves) = (partition, worker.moves + 1);
+                assert!(worker.sent_to.replace(partition).is_none(), "{session} is sent on before it has arrived");
             }
             Action::Order { session, order, .. } => {
                 let worker = self.worker(session);
@@ -183,6 +186,7 @@ impl World {
                 let (tenant, place) = (self.worker(session).tenant, self.worker(session).place);
                 let start = self.start_time;
                 let worker = self.worker(session);
+                assert_eq!(worker.sent_to, None, "{session} gets a lease before it has arrived");
                 let granted = worker.word.grant(generation).ok();
                 if granted.is_some() {
                     let other = self.last_holder.insert(place, tenant) != Some(tenant);
@@ -257,8 +261,11 @@ impl World {
     }
 
     fn view(&mut self, session: SessionId) -> GateView {
+        let now = self.now;
         let worker = self.worker(session);
-        GateView { word: worker.word, ..worker.view }
+        // Nobody knows when the first instruction will run until it does.
+        let first = Some(worker.view.first_instruction_at).filter(|first| *first <= now).unwrap_or(Instant(0));
+        GateView { word: worker.word, first_instruction_at: first, ..worker.view }
     }
 
     fn ask(&mut self, session: SessionId, generation: LeaseGeneration, level: Level) -> Input {
@@ -384,6 +391,10 @@ impl World {
         }
         if worker.stuck {
             return;
+        }
+        if let Some(partition) = worker.sent_to.take() {
+            (worker.place.1, worker.moves) = (partition, worker.moves + 1);
+            return self.say(session, Moved { partition: PartitionId(partition) }.into());
         }
         let mut ring = false;
         if let (Some(LeaseState::Leased), Some(since)) = (worker.word.state(), worker.running_since) {

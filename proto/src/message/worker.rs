@@ -106,6 +106,12 @@ messages! {
             /// How large it is.
             bytes: Bytes,
         }
+        /// From now on the session uses the compute units of another partition, and has let go of those it had: the answer to a [`Partition`] that came
+        /// after the first. Until then the broker gives it no lease.
+        Moved = 0x0408, fds 0 {
+            /// Which partition.
+            partition: PartitionId,
+        }
     }
 }
 
@@ -131,7 +137,7 @@ messages! {
             scrub: u32,
         }
         /// The memory object with register files and LDS of the session's partition, for backends that have one. Sent
-        /// right after [`Start`].
+        /// right after [`Start`], and to a session without a lease when it shall move. Answer to the latter: [`Moved`].
         Partition = 0x0502, fds 1 {
             /// Which partition.
             partition: PartitionId,

@@ -7,10 +7,10 @@ use std::collections::VecDeque;
 
 use broker::{Action, AdminReply, Event, Input, actions_per_input_max};
 use proto::gate::{Level, Request, Scrub};
-use proto::message::worker::Ready;
+use proto::message::worker::{Partition, Ready};
 use proto::message::{EndReason, WorkerOrder};
 use proto::text::Text;
-use proto::{Bytes, Instant, LeaseGeneration, SessionId};
+use proto::{Bytes, Instant, LeaseGeneration, PartitionId, SessionId};
 
 use super::{Happening, Said, World, next_request, switch_total};
 use crate::broken::Broken;
@@ -83,7 +83,10 @@ impl World<'_> {
                 Some(self.spawn(session))
             }
             Action::MoveSession { session, partition } => {
-                self.move_worker(session, partition)?;
+                self.send_away(session)?;
+                let at = self.arrival(session);
+                let order = Partition { partition: PartitionId(partition), bytes: Bytes(0) };
+                self.agenda.enter(at, Happening::Hear(session, order.into()));
                 None
             }
             Action::Order { session, order, .. } => {
@@ -273,6 +276,9 @@ impl World<'_> {
     }
 
     pub(super) fn hear(&mut self, session: SessionId, order: WorkerOrder) -> Result<(), Broken> {
+        if let WorkerOrder::Partition(Partition { partition, .. }) = order {
+            return self.move_worker(session, partition);
+        }
         let Some(worker) = self.workers.get_mut(&session).filter(|w| !w.dead) else { return Ok(()) };
         match order {
             WorkerOrder::ChargeNoted(noted) => worker.charges.push_back(noted.charge),

@@ -25,7 +25,11 @@ use sys::hardware::HardwareMemory;
 ///
 /// In one process they are shared by cloning; between processes by mapping the same memory object.
 #[derive(Clone)]
-pub struct ComputeUnits(Arc<Mutex<HardwareMemory<CuHardware>>>);
+pub struct ComputeUnits {
+    memory: Arc<Mutex<HardwareMemory<CuHardware>>>,
+    /// How many there were at first: as many as those who use them count on.
+    least: usize,
+}
 
 impl ComputeUnits {
     /// Returns `cus` compute units of this process, as the power-on state leaves them.
@@ -35,11 +39,21 @@ impl ComputeUnits {
 
     /// Returns the compute units that `memory` holds.
     pub fn new(memory: HardwareMemory<CuHardware>) -> ComputeUnits {
-        ComputeUnits(Arc::new(Mutex::new(memory)))
+        ComputeUnits { least: memory.len(), memory: Arc::new(Mutex::new(memory)) }
+    }
+
+    /// Puts other compute units in their place, for every clone; of these nothing is mapped any more afterwards. A context that was suspended on the old ones
+    /// is resumed on the new ones.
+    pub fn exchange(&self, memory: HardwareMemory<CuHardware>) -> Result<(), DeviceError> {
+        if memory.len() < self.least {
+            return Err(DeviceError::Contract { backend: "soft", what: "as many compute units as there were" });
+        }
+        *self.memory.lock().unwrap_or_else(PoisonError::into_inner) = memory;
+        Ok(())
     }
 
     fn with<R>(&self, use_them: impl FnOnce(&mut [CuHardware]) -> R) -> R {
-        let mut memory = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
         use_them(&mut memory.hold())
     }
 }
