@@ -12,6 +12,7 @@ use proto::{Bytes, Instant, Nanos, TenantName};
 use sched::pace::Targets;
 use sched::{Class, Policy, Share, Weight};
 
+use crate::lease::START_PATIENCE;
 use crate::lessor::Lessor;
 use crate::place::places;
 
@@ -404,11 +405,12 @@ impl Config {
     }
 
     /// Returns the longest time one session can keep a device from the others, *L* of [`sched::bounds`]: the longest slice, plus
-    /// the time it is given to stop, plus as much again for the kill to be noticed.
+    /// how late it may begin, plus the time it is given to stop, plus as much again for the kill to be noticed.
     pub fn occupancy_max(&self, device: usize) -> Nanos {
         let own = self.tenants.iter().filter_map(|tenant| tenant.slice);
         let slice = own.chain(self.devices.get(device).map(DeviceConfig::slice_max)).max().unwrap_or(SLICE_MAX);
-        Nanos(slice.0.saturating_add(self.preempt_timeout.0.saturating_mul(2)))
+        let around = START_PATIENCE.0.saturating_add(self.preempt_timeout.0.saturating_mul(2));
+        Nanos(slice.0.saturating_add(around))
     }
 }
 

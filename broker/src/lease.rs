@@ -6,8 +6,8 @@
 //!
 //! Somebody else wants the device (an *arrival*): the holder's gate is looked at before the scheduler hears of the arrival,
 //! because the scheduler compares the two as they stand, and a parked lease is taken in the same look. Otherwise the holder
-//! keeps its slice; at its end it is looked at again and renewed or suspended; a latency tenant may have it suspended at once. A
-//! holder that does not stop within `preempt_timeout` is killed, and pays for the time until its worker is gone.
+//! keeps its slice, which begins with its first instruction; at its end it is looked at again and renewed or suspended; a latency tenant may
+//! have it suspended at once. A holder that does not stop within `preempt_timeout` is killed, and pays for the time until its worker is gone.
 
 use proto::gate::{LeaseState, Level, Scrub, StopReason};
 use proto::message::EndReason;
@@ -25,6 +25,12 @@ pub const SLICE_GRACE: Nanos = Nanos::from_millis(2);
 /// How long ago a worker may say that it stopped, for what it is charged. What a ring takes to be heard is the price of the
 /// switch; a worker that says it stopped long before that would have the next one pay for what it ran.
 pub const STOP_CLAIM_MAX: Nanos = Nanos::from_micros(100);
+
+/// How late a slice may begin that is not to end for it: what a busy host may keep a worker waiting for a processor.
+pub const START_PATIENCE: Nanos = Nanos::from_millis(20);
+
+/// A part of a slice that is less than one in this many is not missed: looking again costs two wake-ups.
+const WORTH_A_LOOK: u64 = 8;
 
 impl Broker {
     /// Grants the device if it is free, and looks after the holder if others wait.
@@ -128,6 +134,7 @@ impl Broker {
             tenant_node,
             generation,
             granted_at,
+            slice,
             ends_at: granted_at.after(slice),
             started_at: None,
             may_park: !contended,
@@ -216,15 +223,33 @@ impl Broker {
             return;
         }
         let generation = lease.generation;
+        if let Some(end) = self.late_end(now, lease) {
+            self.lease_mut(at, |lease| lease.ends_at = end);
+            let give_back_after = Nanos(end.since(now).0.saturating_add(SLICE_GRACE.0));
+            return self.act(Action::RenewLease { session, generation, give_back_after });
+        }
         match self.lessors[at].sched.renew(to_sched(now)) {
             Some(grant) => {
                 let slice = Nanos(grant.slice.0);
-                self.lease_mut(at, |lease| lease.ends_at = now.after(slice));
+                self.lease_mut(at, |lease| (lease.slice, lease.ends_at) = (slice, now.after(slice)));
                 let give_back_after = Nanos(slice.0.saturating_add(SLICE_GRACE.0));
                 self.act(Action::RenewLease { session, generation, give_back_after });
             }
             None => self.request_preempt(now, at),
         }
+    }
+
+    /// Returns when the slice of a holder ends that began it late, if what is left of it is worth another look.
+    ///
+    /// A slice is time to run in. Where the host gave a worker's processor to others first, a slice that was counted from the grant could be over before the
+    /// first instruction: the session paid for two switches, had nothing, and waited for everybody's turn again. How late it may begin is in the longest
+    /// occupancy.
+    fn late_end(&self, now: Instant, lease: &Lease) -> Option<Instant> {
+        let end = match lease.started_at {
+            Some(first) => first.min(lease.granted_at.after(START_PATIENCE)).after(lease.slice),
+            None => now.after(lease.slice).min(lease.granted_at.after(START_PATIENCE)),
+        };
+        (end.since(now).0 > lease.slice.0 / WORTH_A_LOOK).then_some(end)
     }
 
     pub(crate) fn request_preempt(&mut self, now: Instant, at: usize) {

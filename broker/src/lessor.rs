@@ -71,7 +71,8 @@ pub(crate) struct Lease {
     pub(crate) tenant_node: NodeId,
     pub(crate) generation: LeaseGeneration,
     pub(crate) granted_at: Instant,
-    /// When its slice ends.
+    /// How long it may run, and when that ends as far as is known.
+    pub(crate) slice: Nanos,
     pub(crate) ends_at: Instant,
     /// When its first instruction ran and its occupancy began, if that has been seen.
     pub(crate) started_at: Option<Instant>,

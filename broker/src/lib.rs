@@ -57,7 +57,7 @@ pub use config::{
     Placement, SLICE_MAX, SLICE_MIN, TenantConfig, Unknown,
 };
 pub use contract::{Action, AdminToken, ConnectionId, Event, GateView, Input, LeaseSpan, SwitchParts};
-pub use lease::{SLICE_GRACE, STOP_CLAIM_MAX};
+pub use lease::{SLICE_GRACE, START_PATIENCE, STOP_CLAIM_MAX};
 pub use ledger::{Denied, Ledger, Usage};
 pub use machine::{Broker, Phase};
 

@@ -7,6 +7,7 @@ use proto::gate::LeaseState;
 use proto::message::worker::ChargeKind;
 use proto::message::{EndReason, RefuseCode};
 use proto::{Bytes, Nanos, Violation};
+use sched::Class;
 use world::{World, config, name, weighted};
 
 const MS: u64 = 1_000_000;
@@ -47,6 +48,38 @@ fn a_parked_lease_is_taken_without_waking_its_holder_and_parking_is_free() {
         _ => None,
     });
     assert_eq!(red_lease, Some(Nanos(2 * MS)));
+    w.shut_down();
+}
+
+/// Before, a slice that was over when its first instruction ran ended there: the latency tenant was switched to and from, and had nothing.
+#[test]
+fn a_slice_that_begins_late_ends_late() {
+    let mut w = World::new(config(&[
+        TenantConfig { class: Class::Latency { request: sched::Nanos(MS) }, ..weighted("red", 100) },
+        weighted("blue", 100),
+    ]));
+    let (red, blue) = (w.session(1000), w.session(1001));
+    w.submit(blue, u64::MAX / 4);
+    w.run(1_000 * MS);
+    // As long as the host gives its processor to others.
+    w.start_time = 3 * MS;
+    w.submit(red, MS / 2);
+    w.step_all();
+    w.run(5 * MS);
+    assert_eq!((w.done(red), w.workers[&red].work), (MS / 2, 0), "once it runs it has its slice");
+    // For ever late is another thing: a slice is not waited for longer than the patience that is in the longest occupancy.
+    w.start_time = 1_000 * MS;
+    w.submit(red, MS / 2);
+    let before = w.now;
+    while w.workers[&red].word.state() != Some(LeaseState::Leased) {
+        w.run(MS);
+    }
+    let granted = w.workers[&red].granted_at;
+    while w.workers[&red].level != proto::gate::Level::Suspend {
+        w.run(MS);
+    }
+    assert!(w.now.since(granted) <= Nanos(22 * MS), "{} after {}", w.now.since(granted), w.now.since(before));
+    w.start_time = 0;
     w.shut_down();
 }
 

@@ -139,6 +139,9 @@ pub fn main(options: ServeOptions) -> Result<(), ServeError> {
     let signals = Signals::collect(&[Signal::TERM, Signal::INT, Signal::HUP])?;
     // A slice ends when it ends, not up to 50 us later. Workers inherit it.
     sys::clock::shorten_timer_slack()?;
+    if let Err(error) = sys::processor::ask_for_short_turns() {
+        tracing::debug!(%error, "hand-offs may take longer beside other programs");
+    }
     let mut daemon = Daemon::new(options, None)?;
     daemon.watch_signals(signals)?;
     daemon.run()
