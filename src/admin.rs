@@ -226,6 +226,17 @@ impl std::fmt::Display for Fault {
     }
 }
 
+/// What a tenant is owed on one partition.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lag {
+    /// Which device, in the order of the configuration.
+    pub device: u32,
+    /// Which partition of it.
+    pub partition: Name,
+    /// Device time: positive if it received less than its share so far, negative if more.
+    pub lag_ns: i64,
+}
+
 /// A tenant as it is now.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Tenant {
@@ -272,6 +283,10 @@ pub struct Tenant {
     pub paused: bool,
     /// Which of its settings were changed live.
     pub set_live: Vec<String>,
+    /// Its part of device time by policy, weights and groups, among those who share it now; `None` if it has no session and nothing is kept for it.
+    pub share_asked_millionths: Option<u32>,
+    /// What it is owed where it competes.
+    pub lags: Vec<Lag>,
     /// Device time it was charged, switches included.
     pub device_time_ns: u64,
     /// What its workers did, those that have ended included.

@@ -6,6 +6,7 @@ mod config;
 mod connect;
 mod device;
 mod doctor;
+mod metrics;
 mod run;
 mod session;
 mod sim;
@@ -72,6 +73,8 @@ enum PlainCommand {
     Session(session::SessionCommand),
     /// Show what the broker does: tenants, sessions, latencies, the cost of switches.
     Status(status::StatusArgs),
+    /// Print what the broker does as metrics, for Prometheus.
+    Metrics(metrics::MetricsArgs),
     /// Watch who uses the devices: shares, rates and latencies of now, redrawn every second.
     Top(top::TopArgs),
     /// Record what the broker does, for the Perfetto UI: leases, switches, dispatches, quotas, lag.
@@ -177,6 +180,7 @@ impl Plain {
             PlainCommand::Tenant(command) => tenant::run(command),
             PlainCommand::Session(command) => session::run(command),
             PlainCommand::Status(args) => status::run(&args),
+            PlainCommand::Metrics(args) => metrics::run(&args),
             PlainCommand::Top(args) => top::run(&args),
             PlainCommand::Trace(args) => trace::run(&args),
             PlainCommand::Sim(args) => sim::run(&args),

@@ -26,6 +26,7 @@
 //! | `figures`, `rounds` | distributions of what is measured, and who looks at them when |
 //! | `record` | what tenants wanted, for the simulator |
 //! | `journal` | what goes into the log |
+//! | `shares` | what of device time everybody asks for |
 //! | `words` | what tenants are told |
 
 mod desk;
@@ -40,6 +41,7 @@ mod record;
 mod report;
 mod rounds;
 mod session;
+mod shares;
 mod stats;
 mod tail;
 mod tap;

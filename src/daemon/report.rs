@@ -9,6 +9,7 @@ use sched::pace::{Outlook, Verdict};
 
 use super::Daemon;
 use super::figures::{Followed, Sparse, minute_span};
+use super::shares;
 use crate::admin::{self, Counters, DeviceTime, Distribution, Failure, FailureCode};
 use crate::config::TenantSettings;
 use crate::config::values::{Division, Name, Wish};
@@ -24,7 +25,13 @@ impl Daemon {
                 living.entry(session.tenant).or_default().push(worker.gate.counters());
             }
         }
+        let asked = shares::asked(self.broker.config(), &tenants);
+        let broker = &self.broker;
         let view = |TenantStatus { config, paused, sessions, usage, charged }: TenantStatus| {
+            let lag = |(device, partition, lag_ns): (u32, u32, i64)| {
+                let partitions = &broker.config().devices[device as usize].partitions;
+                admin::Lag { device, partition: Name(partitions[partition as usize].name), lag_ns }
+            };
             let set_live = self.live.settings(&config.name).map(TenantSettings::fields_set).unwrap_or_default();
             let stats = self.stats.tenant(config.name);
             let counters = stats.counters(living.get(&config.name).into_iter().flatten());
@@ -57,6 +64,8 @@ impl Daemon {
                 sessions,
                 paused,
                 set_live: set_live.into_iter().map(str::to_owned).collect(),
+                share_asked_millionths: asked.get(&config.name).copied(),
+                lags: broker.lags(&config.name).map(lag).collect(),
                 device_time_ns: charged.0,
                 counters,
                 dispatch_latency: figures.dispatch_latency.total(),
