@@ -4,10 +4,13 @@
 //! Nothing here sleeps for a time to pass: what a test waits for, it polls with a deadline.
 
 mod benches;
+mod metrics;
+mod moves;
 #[path = "../worker/program.rs"]
 mod program;
 #[path = "../../src/perfetto/reader.rs"]
 mod reader;
+mod replay;
 mod rig;
 mod sessions;
 mod shared;

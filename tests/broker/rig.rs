@@ -43,6 +43,11 @@ impl Broker {
 
     /// The same on any device.
     pub(crate) fn start_on(device: &str, config: &str) -> Broker {
+        Broker::start_with(device, config, &[])
+    }
+
+    /// The same with more arguments; `DIRECTORY` in one becomes the broker's. What it prints is the file `out` there.
+    pub(crate) fn start_with(device: &str, config: &str, arguments: &[&str]) -> Broker {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let n = COUNT.fetch_add(1, Ordering::Relaxed);
         let directory = std::env::temp_dir().join(format!("wg-broker-{}-{n}", std::process::id()));
@@ -50,6 +55,8 @@ impl Broker {
         let uid = rustix::process::geteuid().as_raw().to_string();
         std::fs::write(directory.join("wavegate.toml"), config.replace("UID", &uid)).unwrap();
         let log = std::fs::File::create(directory.join("log")).unwrap();
+        let out = std::fs::File::create(directory.join("out")).unwrap();
+        let arguments = arguments.iter().map(|a| a.replace("DIRECTORY", directory.to_str().unwrap()));
         let process = wavegate()
             .args(["serve", "--device", device, "--config"])
             .arg(directory.join("wavegate.toml"))
@@ -57,7 +64,9 @@ impl Broker {
             .arg(directory.join("tenant.sock"))
             .arg("--admin-socket")
             .arg(directory.join("admin.sock"))
+            .args(arguments)
             .stdin(Stdio::null())
+            .stdout(out)
             .stderr(log)
             .spawn()
             .unwrap();

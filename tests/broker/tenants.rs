@@ -32,13 +32,13 @@ fn run_as(broker: &Broker, tenant: &str) -> Command {
 }
 
 /// A program that plays a tenant: the one that the demo and the benches use.
-struct Played {
+pub(crate) struct Played {
     child: Child,
     lines: BufReader<ChildStdout>,
 }
 
 impl Played {
-    fn start(broker: &Broker, tenant: &str, part: &str) -> Played {
+    pub(crate) fn start(broker: &Broker, tenant: &str, part: &str) -> Played {
         let mut child = run_as(broker, tenant)
             .args([env!("CARGO_BIN_EXE_wavegate"), "played-tenant", "--part", part])
             .stdin(Stdio::piped())
@@ -59,7 +59,19 @@ impl Played {
 
     /// Lets it play until it is killed.
     fn go(&mut self) {
-        writeln!(self.child.stdin.as_mut().unwrap(), "{{\"until_ns\": {}}}", u64::MAX).unwrap();
+        self.go_until(u64::MAX);
+    }
+
+    /// Lets it play until a time of CLOCK_MONOTONIC.
+    pub(crate) fn go_until(&mut self, until_ns: u64) {
+        writeln!(self.child.stdin.as_mut().unwrap(), "{{\"until_ns\": {until_ns}}}").unwrap();
+    }
+
+    /// Waits until it has played, and lets it leave in order.
+    pub(crate) fn leave(mut self) {
+        while !self.line().contains("\"done\"") {}
+        drop(self.child.stdin.take());
+        assert!(self.child.wait().unwrap().success());
     }
 }
 
