@@ -1,8 +1,9 @@
-//! Copies and fills. The session's memory is mapped here, so they are done here, by this process's own processor.
+//! Copies and fills. Where the session's memory is mapped here, they are done here, by this process's own processor; the device copies what is not.
 //!
 //! Promises:
 //! - a copy begins when all signals it depends on are zero, and completes its own signal when its bytes have arrived, with its times;
 //! - small copies that can begin at once are done before the call returns; all others in the order in which they can begin, by one thread;
+//! - a copy that the device could not do leaves a negative value in its signal, as AMD's library does;
 //! - addresses of ours with nothing behind them are refused. An address of the program's own that is not mapped is a fault of the
 //!   program, as it would be in `memcpy`.
 
@@ -17,9 +18,9 @@ use hsa_sys::raw::*;
 use crate::agent::agent_of;
 use crate::edge::{Answer, In, Opaque, Out};
 use crate::export::export;
-use crate::memory::reach;
-use crate::runtime::{Runtime, status_with, without_signals};
-use crate::signal::{all_done, complete, signal_of};
+use crate::memory::{is_unmapped, reach};
+use crate::runtime::{Runtime, failed, status_with, without_signals};
+use crate::signal::{all_done, complete, signal_of, spoil};
 use crate::system::now_ns;
 
 /// Up to this many bytes a copy costs less than waking a thread for it.
@@ -35,26 +36,87 @@ struct Piece {
     slices: usize,
     from_pitch: [usize; 2],
     to_pitch: [usize; 2],
+    /// Which ends are not mapped here.
+    from_device: bool,
+    to_device: bool,
 }
 
 impl Piece {
     fn line(from: u64, to: u64, bytes: usize) -> Piece {
-        Piece { from, to, bytes, rows: 1, slices: 1, from_pitch: [0; 2], to_pitch: [0; 2] }
+        let pitch = [0; 2];
+        Piece {
+            from,
+            to,
+            bytes,
+            rows: 1,
+            slices: 1,
+            from_pitch: pitch,
+            to_pitch: pitch,
+            from_device: false,
+            to_device: false,
+        }
+    }
+
+    /// Finds out which ends are not mapped here.
+    fn found(self, runtime: &Runtime) -> Piece {
+        Piece { from_device: is_unmapped(runtime, self.from), to_device: is_unmapped(runtime, self.to), ..self }
     }
 
     fn total(&self) -> usize {
         self.bytes.saturating_mul(self.rows).saturating_mul(self.slices)
     }
 
-    fn run(&self) {
+    /// Calls `line` with where each row begins, from and to.
+    fn lines(&self, mut line: impl FnMut(usize, usize) -> Answer) -> Answer {
         for slice in 0..self.slices {
             for row in 0..self.rows {
                 let from = self.from as usize + slice * self.from_pitch[1] + row * self.from_pitch[0];
                 let to = self.to as usize + slice * self.to_pitch[1] + row * self.to_pitch[0];
-                copy(from, to, self.bytes);
+                line(from, to)?;
             }
         }
+        Ok(())
     }
+
+    fn run(&self, runtime: &Runtime) -> Answer {
+        let bytes = self.bytes;
+        match (self.from_device, self.to_device) {
+            (false, false) => self.lines(|from, to| {
+                copy(from, to, bytes);
+                Ok(())
+            }),
+            (true, true) => {
+                self.lines(|from, to| runtime.client.copy(to as u64, from as u64, bytes as u64).map_err(failed))
+            }
+            (false, true) => self.lines(|from, to| {
+                through_staging(runtime, bytes, |staging, at, piece| {
+                    copy(from + at, staging.0, piece);
+                    runtime.client.copy((to + at) as u64, staging.1, piece as u64).map_err(failed)
+                })
+            }),
+            (true, false) => self.lines(|from, to| {
+                through_staging(runtime, bytes, |staging, at, piece| {
+                    runtime.client.copy(staging.1, (from + at) as u64, piece as u64).map_err(failed)?;
+                    copy(staging.0, to + at, piece);
+                    Ok(())
+                })
+            }),
+        }
+    }
+}
+
+/// Calls `piece` for every piece of `bytes` that fits the staging buffer, with where that is here and on the device, the offset and the length.
+fn through_staging(
+    runtime: &Runtime,
+    bytes: usize,
+    mut piece: impl FnMut((usize, u64), usize, usize) -> Answer,
+) -> Answer {
+    let staging = runtime.client.staging().map_err(failed)?;
+    let memory = staging.memory().map_err(failed)?;
+    for at in (0..bytes).step_by(memory.len()) {
+        piece((memory.address(), staging.address()), at, memory.len().min(bytes - at))?;
+    }
+    Ok(())
 }
 
 /// Copies bytes that may overlap.
@@ -75,8 +137,10 @@ struct Job {
 impl Job {
     fn run(&self, runtime: &Runtime) {
         let began = now_ns();
-        self.piece.run();
-        complete(runtime, self.done, began, now_ns());
+        match self.piece.run(runtime) {
+            Ok(()) => complete(runtime, self.done, began, now_ns()),
+            Err(_) => spoil(runtime, self.done),
+        }
     }
 }
 
@@ -195,7 +259,17 @@ fn line(runtime: &Runtime, to: Opaque, from: Opaque, bytes: usize) -> Answer<Pie
     if bytes == 0 {
         return Ok(Piece::line(from, to, 0));
     }
-    Ok(Piece::line(reach(runtime, from, bytes)?, reach(runtime, to, bytes)?, bytes))
+    Ok(Piece::line(reach(runtime, from, bytes)?, reach(runtime, to, bytes)?, bytes).found(runtime))
+}
+
+/// Fills memory that is not mapped here with a 32-bit value.
+fn fill(runtime: &Runtime, place: u64, value: u32, bytes: usize) -> Answer {
+    let pattern = value.to_ne_bytes().repeat(bytes.min(256 << 10) / size_of::<u32>());
+    for at in (0..bytes).step_by(pattern.len()) {
+        let piece = &pattern[..pattern.len().min(bytes - at)];
+        runtime.client.upload(place + at as u64, piece).map_err(failed)?;
+    }
+    Ok(())
 }
 
 /// Returns the first byte of a block in pitched memory, and how far the block reaches from there.
@@ -302,7 +376,10 @@ export! {
                     slices: range.z as usize,
                     from_pitch: [from.pitch, from.slice],
                     to_pitch: [to.pitch, to.slice],
+                    from_device: false,
+                    to_device: false,
                 }
+                .found(runtime)
             };
             submit(runtime, piece, count, after, done)
         })
@@ -311,8 +388,7 @@ export! {
     /// Copies, and returns when it is done.
     fn hsa_memory_copy(to: *mut c_void, from: *mut c_void, size: usize) -> hsa_status_t {
         status_with(|runtime| {
-            line(runtime, Opaque(to), Opaque(from), size)?.run();
-            Ok(())
+            line(runtime, Opaque(to), Opaque(from), size)?.run(runtime)
         })
     }
 
@@ -327,7 +403,11 @@ export! {
             if count == 0 {
                 return Ok(());
             }
-            let at = std::ptr::with_exposed_provenance_mut::<u32>(reach(runtime, address, bytes)? as usize);
+            let place = reach(runtime, address, bytes)?;
+            if is_unmapped(runtime, place) {
+                return fill(runtime, place, value, bytes);
+            }
+            let at = std::ptr::with_exposed_provenance_mut::<u32>(place as usize);
             for index in 0..count {
                 // SAFETY: as for a copy: found mapped, or promised by C. Aligned as was checked.
                 unsafe { at.add(index).write_volatile(value) };
@@ -353,10 +433,14 @@ mod tests {
         let (from_at, reach) = corner(&source, &hsa_dim3_t { x: 1, y: 2, z: 0 }, &range).unwrap();
         assert_eq!((from_at - source.base.addr() as u64, reach), (13, 16));
         let (to_at, _) = corner(&target, &hsa_dim3_t { x: 2, y: 1, z: 0 }, &range).unwrap();
-        let piece =
-            Piece { from: from_at, to: to_at, bytes: 4, rows: 3, slices: 1, from_pitch: [6, 30], to_pitch: [8, 32] };
+        let line = Piece::line(from_at, to_at, 4);
+        let piece = Piece { rows: 3, from_pitch: [6, 30], to_pitch: [8, 32], ..line };
         assert_eq!(piece.total(), 12);
-        piece.run();
+        let copied = piece.lines(|from, to| {
+            copy(from, to, piece.bytes);
+            Ok(())
+        });
+        assert_eq!(copied, Ok(()));
         let mut expected = [0xEE; 32];
         for row in 0..3 {
             for column in 0..4 {

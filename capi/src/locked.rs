@@ -7,6 +7,10 @@
 //! *shared*: copied into an object of the session, which is mapped over them and in the alias. From then on program and kernels work on the same
 //! bytes without a copy. When the last lock on shared pages goes, they become private again with what they held.
 //!
+//! **Where the device chooses addresses** it does not wait for pages that a kernel touches. Then a lock makes the objects at once, the device shows
+//! them where it finds room, and the program's pages are shared when it next claims a place in a queue for a packet ([`share_waiting`]). What is
+//! locked for a copy and unlocked again is never shared.
+//!
 //! What cannot be had:
 //! - pages are shared and made private whole. What another thread of the program stores into them in that moment, between the copy and the
 //!   mapping, is lost; kernels and the thread that waits for them are not concerned. A program that registers whole pages has only itself to
@@ -17,16 +21,17 @@
 use std::collections::BTreeMap;
 use std::ffi::c_void;
 use std::os::fd::{AsFd as _, AsRawFd as _};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use client::{Alias, BufferKind, Object};
+use client::{Alias, BufferKind, Object, PlacedAlias};
 use hsa_sys::raw::*;
 
 use crate::agent::agent_of;
 use crate::edge::{Answer, In, Opaque, Out};
 use crate::export::export;
 use crate::maps::{self, Holds};
-use crate::runtime::{Runtime, failed, status_with};
+use crate::runtime::{Runtime, failed, status_with, with};
 
 const PAGE: u64 = 4096;
 /// Most bytes that become shared at once: a kernel waits for about as many milliseconds as these are MiB.
@@ -43,10 +48,34 @@ pub(crate) struct Locked {
     pub(crate) bytes: u64,
 }
 
+/// Where kernels see a locked range.
+enum Seen {
+    /// In our arena; the device asks for pages.
+    Ours(Alias),
+    /// Where the device chose.
+    Placed(PlacedAlias),
+}
+
+impl Seen {
+    fn address(&self) -> u64 {
+        match self {
+            Seen::Ours(alias) => alias.address(),
+            Seen::Placed(alias) => alias.address(),
+        }
+    }
+
+    fn bytes(&self) -> u64 {
+        match self {
+            Seen::Ours(alias) => alias.bytes(),
+            Seen::Placed(alias) => alias.bytes(),
+        }
+    }
+}
+
 struct Lock {
     host: u64,
     bytes: u64,
-    alias: Alias,
+    alias: Seen,
 }
 
 impl Lock {
@@ -67,6 +96,36 @@ struct Shared {
     bytes: u64,
     object: Object,
     file: maps::File,
+    /// They are not yet: the object is empty, and the pages are the program's.
+    waits: bool,
+}
+
+impl Shared {
+    fn new(runtime: &Runtime, bytes: u64) -> Answer<Shared> {
+        let object = runtime.client.object(BufferKind::Host, bytes).map_err(failed)?;
+        let file = maps::File::of(object.as_fd()).ok_or(HSA_STATUS_ERROR_INVALID_ALLOCATION)?;
+        Ok(Shared { bytes, object, file, waits: true })
+    }
+
+    /// Shares the pages at an address. Returns whether they are.
+    fn share(&mut self, at: u64) -> bool {
+        self.waits = self.waits && !maps::replace(at, self.bytes, self.object.as_fd().as_raw_fd());
+        !self.waits
+    }
+}
+
+/// Whether any pages wait to be shared: asked for every packet.
+static WAITING: AtomicBool = AtomicBool::new(false);
+
+/// Shares the pages that wait for it: the program is about to submit a packet.
+pub(crate) fn share_waiting() {
+    if WAITING.load(Ordering::Relaxed) {
+        // Without a session there is nothing to share.
+        let _ = with(|runtime| {
+            runtime.memory.locks.share_waiting();
+            Ok(())
+        });
+    }
 }
 
 #[derive(Default)]
@@ -93,13 +152,58 @@ impl Locks {
     }
 
     fn add(&self, runtime: &Arc<Runtime>, host: u64, bytes: u64) -> Answer<u64> {
+        if runtime.client.device_chooses_addresses() {
+            return self.place(runtime, host, bytes);
+        }
         let pages = (host % PAGE + bytes).next_multiple_of(PAGE);
         answer_touches(runtime);
         let alias = runtime.client.alias(pages, PAGE, true).map_err(failed)?;
-        let (first, lock) = (alias.address(), Lock { host, bytes, alias });
+        let (first, lock) = (alias.address(), Lock { host, bytes, alias: Seen::Ours(alias) });
         let address = lock.locked().alias;
         self.books_mut().locks.insert(first, lock);
         Ok(address)
+    }
+
+    /// Locks a range where the device chooses addresses: objects for those of its pages that have none, all of them shown in a row.
+    fn place(&self, runtime: &Runtime, host: u64, bytes: u64) -> Answer<u64> {
+        let mut books = self.books_mut();
+        let Books { locks, shared, .. } = &mut *books;
+        let first = host - host % PAGE;
+        let end = (host + bytes).next_multiple_of(PAGE);
+        let fresh = gaps((first, end), shared.iter().map(|(at, s)| (*at, *at + s.bytes)));
+        let placed = (|| {
+            for (from, to) in &fresh {
+                shared.insert(*from, Shared::new(runtime, to - from)?);
+            }
+            let parts: Vec<_> = shared
+                .range(..end)
+                .filter(|(at, s)| **at + s.bytes > first)
+                .map(|(at, s)| {
+                    let (from, to) = ((*at).max(first), (*at + s.bytes).min(end));
+                    (&s.object, from - at, to - from)
+                })
+                .collect();
+            runtime.client.place_alias(&parts).map_err(failed)
+        })();
+        let alias = placed.inspect_err(|_| fresh.iter().for_each(|(from, _)| drop(shared.remove(from))))?;
+        let (first, lock) = (alias.address(), Lock { host, bytes, alias: Seen::Placed(alias) });
+        let address = lock.locked().alias;
+        locks.insert(first, lock);
+        WAITING.store(true, Ordering::Relaxed);
+        Ok(address)
+    }
+
+    fn share_waiting(&self) {
+        let mut books = self.books_mut();
+        WAITING.store(false, Ordering::Relaxed);
+        for (at, shared) in books.shared.iter_mut().filter(|(_, shared)| shared.waits) {
+            if !shared.share(*at) {
+                let end = at + shared.bytes;
+                eprintln!(
+                    "wavegate: the pages {at:#x} to {end:#x} are locked but cannot be read; kernels see zeros there"
+                );
+            }
+        }
     }
 
     /// Takes a range out that begins at `host`, the one locked last if there are several, and makes pages private that nobody else has locked.
@@ -115,7 +219,7 @@ impl Locks {
         for at in touched {
             let end = at + shared[&at].bytes;
             let wanted = locks.values().any(|lock| lock.pages().0 < end && at < lock.pages().1);
-            if !wanted && let Some(gone) = shared.remove(&at) {
+            if !wanted && let Some(gone) = shared.remove(&at).filter(|gone| !gone.waits) {
                 match maps::holds(at, gone.bytes, gone.file) {
                     Holds::All if maps::make_private(at, gone.bytes) => {}
                     Holds::Nothing => {}
@@ -131,6 +235,13 @@ impl Locks {
         let locked = books.locks.range(..=address).next_back()?.1.locked();
         let offset = address.checked_sub(locked.alias)?;
         (offset < locked.bytes && bytes <= locked.bytes - offset).then_some(locked.host + offset)
+    }
+
+    /// Whether an address lies in the pages of an alias: then it is nobody else's.
+    pub(crate) fn covers(&self, address: u64) -> bool {
+        let books = self.books();
+        let below = books.locks.range(..=address).next_back();
+        below.is_some_and(|(first, lock)| address - first < lock.alias.bytes())
     }
 
     /// Returns the range that an address belongs to, be it the host's or the alias.
@@ -163,7 +274,9 @@ impl Locks {
         };
         let part = &shared[&place];
         let (from, to) = (place.max(first), (place + part.bytes).min(end));
-        lock.alias.map(&part.object, from - place, to - from, lock.alias.address() + (from - first)).map_err(failed)
+        // Devices that choose addresses do not ask.
+        let Seen::Ours(alias) = &lock.alias else { return Err(missing) };
+        alias.map(&part.object, from - place, to - from, alias.address() + (from - first)).map_err(failed)
     }
 }
 
@@ -181,16 +294,26 @@ fn window(page: u64, locked: (u64, u64), shared: impl Iterator<Item = (u64, u64)
     (from, to)
 }
 
+/// Returns the pages of a range that are in none of some others, which are in order and do not overlap.
+fn gaps(range: (u64, u64), taken: impl Iterator<Item = (u64, u64)>) -> Vec<(u64, u64)> {
+    let (mut from, end) = range;
+    let mut gaps = Vec::new();
+    for (first, last) in taken.filter(|(first, last)| *last > range.0 && *first < end) {
+        if first > from {
+            gaps.push((from, first));
+        }
+        from = from.max(last);
+    }
+    if from < end {
+        gaps.push((from, end));
+    }
+    gaps
+}
+
 /// Shares pages of the program's.
 fn share(runtime: &Runtime, at: u64, bytes: u64) -> Answer<Shared> {
-    let object = runtime.client.object(BufferKind::Host, bytes).map_err(failed)?;
-    let unreadable = HSA_STATUS_ERROR_INVALID_ALLOCATION;
-    let file = maps::File::of(object.as_fd()).ok_or(unreadable)?;
-    if maps::replace(at, bytes, object.as_fd().as_raw_fd()) {
-        Ok(Shared { bytes, object, file })
-    } else {
-        Err(unreadable)
-    }
+    let mut shared = Shared::new(runtime, bytes)?;
+    if shared.share(at) { Ok(shared) } else { Err(HSA_STATUS_ERROR_INVALID_ALLOCATION) }
 }
 
 /// Has touches answered from now on, each on a thread of its own: they are rare, and nobody else may have to wait for them.
@@ -272,6 +395,16 @@ mod tests {
     use super::*;
 
     const MIB: u64 = 1 << 20;
+
+    #[test]
+    fn gaps_are_what_nobody_has() {
+        let of = |taken: &[(u64, u64)]| gaps((10, 20), taken.iter().copied());
+        assert_eq!(of(&[]), [(10, 20)]);
+        assert_eq!(of(&[(0, 10), (20, 30)]), [(10, 20)]);
+        assert_eq!(of(&[(0, 12), (14, 15), (19, 40)]), [(12, 14), (15, 19)]);
+        assert_eq!(of(&[(5, 25)]), []);
+        assert_eq!(of(&[(10, 12), (12, 20)]), []);
+    }
 
     #[test]
     fn a_window_stays_inside_what_is_locked_and_beside_what_is_shared() {

@@ -2,7 +2,7 @@
 //!
 //! Promises:
 //! - a pool is as large as what the tenant may have, and asking for more answers OUT_OF_RESOURCES with nothing else disturbed;
-//! - memory has one address, here and on the device;
+//! - memory has one address, here and on the device; what cannot be mapped here ([`is_unmapped`]) has its address for itself;
 //! - locking costs a message and no copy: the device sees the memory at an alias address, and copies through the alias run here, on the host's
 //!   own address. A kernel that touches the alias is served by [`crate::locked`].
 
@@ -158,7 +158,9 @@ pub(crate) fn reach(runtime: &Runtime, address: u64, bytes: usize) -> Answer<u64
     if address == 0 {
         return Err(HSA_STATUS_ERROR_INVALID_ARGUMENT);
     }
-    if !runtime.client.owns(address) {
+    // Where the device chooses addresses, they lie among the program's own.
+    let mixed = runtime.client.device_chooses_addresses();
+    if !mixed && !runtime.client.owns(address) {
         return Ok(address);
     }
     if let Some(host) = runtime.memory.locks.host_address(address, bytes as u64) {
@@ -170,7 +172,19 @@ pub(crate) fn reach(runtime: &Runtime, address: u64, bytes: usize) -> Answer<u64
         return if bytes as u64 <= left { Ok(address) } else { Err(HSA_STATUS_ERROR_INVALID_ARGUMENT) };
     }
     drop(blocks);
-    if runtime.codes.has(address, bytes) { Ok(address) } else { Err(HSA_STATUS_ERROR_INVALID_ARGUMENT) }
+    let strangers = mixed && !runtime.memory.locks.covers(address);
+    if runtime.codes.has(address, bytes) || strangers { Ok(address) } else { Err(HSA_STATUS_ERROR_INVALID_ARGUMENT) }
+}
+
+/// Whether memory at an address is the device's alone: it is reached by copies that the device does.
+pub(crate) fn is_unmapped(runtime: &Runtime, address: u64) -> bool {
+    if !runtime.client.device_chooses_addresses() {
+        return false;
+    }
+    match block_at(&runtime.memory.blocks(), address) {
+        Some((_, block)) => block.buffer.memory().is_err(),
+        None => runtime.codes.place_of(address).is_some(),
+    }
 }
 
 fn pointer(address: u64) -> *mut c_void {

@@ -22,6 +22,7 @@ use hsa_sys::raw::*;
 use crate::agent::gpu_of;
 use crate::edge::{Answer, In, Opaque, Out, Room};
 use crate::export::{export, ordered};
+use crate::locked::share_waiting;
 use crate::runtime::{HSA_STATUS_ERROR_NOT_SUPPORTED, Runtime, failed, status_with};
 
 /// How faults are told: `error`, or as AMD's library does.
@@ -342,6 +343,7 @@ ordered! {
     /// Sets how many slots were claimed.
     [hsa_queue_store_write_index_relaxed hsa_queue_store_write_index_screlease hsa_queue_store_write_index_release]
     (queue: QueuePtr, value: u64) {
+        share_waiting();
         queue.write_index().store(value, Ordering::Release);
     }
 
@@ -350,6 +352,7 @@ ordered! {
      hsa_queue_cas_write_index_acquire hsa_queue_cas_write_index_relaxed hsa_queue_cas_write_index_screlease
      hsa_queue_cas_write_index_release]
     (queue: QueuePtr, expected: u64, value: u64) -> u64 {
+        share_waiting();
         queue.write_index().compare_exchange(expected, value, Ordering::SeqCst, Ordering::SeqCst).unwrap_or_else(|old| old)
     }
 
@@ -358,6 +361,7 @@ ordered! {
      hsa_queue_add_write_index_acquire hsa_queue_add_write_index_relaxed hsa_queue_add_write_index_screlease
      hsa_queue_add_write_index_release]
     (queue: QueuePtr, value: u64) -> u64 {
+        share_waiting();
         queue.write_index().fetch_add(value, Ordering::AcqRel)
     }
 

@@ -55,6 +55,14 @@ pub(crate) fn complete(runtime: &Runtime, signal: hsa_signal_t, began: u64, ende
     }
 }
 
+/// Leaves in a signal, if there is one, that what it stands for went wrong.
+pub(crate) fn spoil(runtime: &Runtime, signal: hsa_signal_t) {
+    if let Some(signal) = runtime.client.signal_at(signal.handle) {
+        // As above.
+        let _ = signal.store(-1);
+    }
+}
+
 /// Whether all of these signals are zero.
 pub(crate) fn all_done(runtime: &Runtime, signals: &[hsa_signal_t]) -> bool {
     signals.iter().all(|signal| runtime.client.signal_at(signal.handle).is_none_or(|signal| signal.load() == 0))

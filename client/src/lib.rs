@@ -16,7 +16,8 @@
 //! ```
 //!
 //! Promises:
-//! - a pointer means the same here and on the device: [`Buffer::address`] is where kernels and this process see it;
+//! - a pointer means the same here and on the device: [`Buffer::address`] is where kernels and this process see it, or where nothing of
+//!   this process is if only kernels do;
 //! - submitting a packet and waiting for a signal involve no socket, and no system call while both sides are awake;
 //! - nothing waits for ever for somebody who is gone: every call that waits ends with [`End`], which says whether the worker
 //!   died, the broker died, an administrator ended the session, or the tenant's own program did;
@@ -33,16 +34,20 @@
 
 mod code;
 mod connection;
+mod copies;
 pub mod environment;
 mod error;
 mod memory;
+mod placed;
 mod queue;
 mod session;
 mod signal;
 
 pub use code::{Code, Kernel, Symbol};
+pub use copies::Staging;
 pub use error::{ClientError, ConnectError, Denial, End, WaitError};
 pub use memory::{Alias, Buffer, Object};
+pub use placed::PlacedAlias;
 pub use queue::{Dispatch, Queue, QueueType, READ_INDEX, WRITE_INDEX};
 pub use session::Client;
 pub use signal::{Condition, Signal, SignalRef};

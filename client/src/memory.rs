@@ -10,12 +10,13 @@ use proto::message::tenant::{
 };
 use proto::message::{TenantAnswer, TenantRequest};
 use proto::{BufferId, Bytes, ClaimedRange, DeviceAddress, ShareId};
-use sys::arena::{ArenaError, ArenaRange};
-use sys::mapping::{Access, Mapping};
+use sys::arena::{Arena, ArenaError, ArenaRange};
+use sys::mapping::{Access, Mapping, OutOfBounds};
 use sys::memfd::MemFd;
 
 use crate::connection::Connection;
 use crate::error::ClientError;
+use crate::placed::{reserve, settled};
 use crate::session::{Client, Session};
 
 /// Memory of the session, given back when dropped. Packets in flight that still use it then meet a fault.
@@ -32,6 +33,8 @@ pub(crate) struct RawBuffer {
     address: u64,
     bytes: u64,
     pub(crate) memory: Option<Arc<Mapping>>,
+    /// Its addresses, where it is not mapped.
+    addresses: Option<Arena>,
 }
 
 impl Client {
@@ -115,6 +118,10 @@ impl Alias {
 }
 
 impl Object {
+    pub(crate) fn id(&self) -> BufferId {
+        self.raw.id
+    }
+
     /// Returns the size in bytes, in whole pages.
     pub fn bytes(&self) -> u64 {
         self.raw.bytes
@@ -133,9 +140,7 @@ impl Client {
         let session = &self.0;
         match session.request(&AllocBuffer { kind, bytes: Bytes(bytes), at: DeviceAddress(0) }.into())? {
             (TenantAnswer::BufferShared(got), Some(fd)) => {
-                let connection = Arc::clone(&session.connection);
-                let raw =
-                    RawBuffer { connection, id: got.buffer, address: got.address.0, bytes: got.bytes.0, memory: None };
+                let raw = RawBuffer::raw(session, got.buffer, got.address, got.bytes);
                 let memory = MemFd::adopt(fd, usize::try_from(got.bytes.0).unwrap_or(0))?;
                 Ok(Object { memory, raw, _session: Arc::clone(session) })
             }
@@ -221,33 +226,48 @@ impl RawBuffer {
     fn ask(
         session: &Session,
         bytes: u64,
-        request: impl FnOnce(DeviceAddress) -> TenantRequest,
+        request: impl Fn(DeviceAddress) -> TenantRequest,
     ) -> Result<Self, ClientError> {
         let place = match place_aligned(session, bytes, alignment(bytes)) {
             // The arena is far larger than any limit, so what does not fit is over the limit; let the worker say which.
             Err(ClientError::Arena(ArenaError::Full { .. } | ArenaError::Impossible { .. })) => None,
             other => other?,
         };
-        let at = wanted(place.as_ref());
-        let (answer, fd) = session.request(&request(at))?;
-        let raw = |id, address: DeviceAddress, bytes: Bytes, memory| RawBuffer {
-            connection: Arc::clone(&session.connection),
-            id,
-            address: address.0,
-            bytes: bytes.0,
-            memory,
-        };
-        match (answer, fd) {
-            (TenantAnswer::BufferShared(got), Some(fd)) => {
-                // From here on dropping `this` gives the buffer back.
-                let mut this = raw(got.buffer, got.address, got.bytes, None);
-                let memory = MemFd::adopt(fd, usize::try_from(got.bytes.0).unwrap_or(0))?;
-                this.memory = Some(Arc::new(map(&memory, place, got.address)?));
-                Ok(this)
+        if let Some(place) = place {
+            let (mut this, memory) = Self::request(session, &request(wanted(Some(&place))))?;
+            if let Some(memory) = memory {
+                this.memory = Some(Arc::new(Mapping::in_arena(&memory, Access::ReadWrite, place)?));
             }
-            (TenantAnswer::BufferReady(got), None) => Ok(raw(got.buffer, got.address, got.bytes, None)),
+            return Ok(this);
+        }
+        let ask = || Self::request(session, &request(DeviceAddress(0)));
+        let settle = |(this, memory): &mut (RawBuffer, Option<MemFd>)| match memory.take() {
+            Some(memory) => Ok((Some(map(&memory, None, DeviceAddress(this.address))?), None)),
+            None => Ok((None, session.arena.is_none().then(|| reserve(this.address, this.bytes)).transpose()?)),
+        };
+        let ((mut this, _), (memory, addresses)) = settled(ask, settle)?;
+        (this.memory, this.addresses) = (memory.map(Arc::new), addresses);
+        Ok(this)
+    }
+
+    /// Asks once; what is returned is given back when dropped.
+    fn request(session: &Session, request: &TenantRequest) -> Result<(Self, Option<MemFd>), ClientError> {
+        match session.request(request)? {
+            (TenantAnswer::BufferShared(got), Some(fd)) => {
+                let this = Self::raw(session, got.buffer, got.address, got.bytes);
+                let memory = MemFd::adopt(fd, usize::try_from(got.bytes.0).unwrap_or(0))?;
+                Ok((this, Some(memory)))
+            }
+            (TenantAnswer::BufferReady(got), None) => {
+                Ok((Self::raw(session, got.buffer, got.address, got.bytes), None))
+            }
             (other, _) => Err(session.misunderstood(&other)),
         }
+    }
+
+    fn raw(session: &Session, id: BufferId, address: DeviceAddress, bytes: Bytes) -> Self {
+        let connection = Arc::clone(&session.connection);
+        Self { connection, id, address: address.0, bytes: bytes.0, memory: None, addresses: None }
     }
 
     pub(crate) fn address(&self) -> u64 {
@@ -279,14 +299,26 @@ impl Buffer {
         self.raw.memory.as_deref().ok_or(ClientError::NotMapped)
     }
 
-    /// Copies bytes into the buffer. Kernels may see them at any moment from now on.
+    /// Copies bytes into the buffer. Kernels may see them at any moment from now on. What is not mapped here the device copies.
     pub fn write(&self, offset: usize, from: &[u8]) -> Result<(), ClientError> {
-        Ok(self.memory()?.write(offset, from)?)
+        match &self.raw.memory {
+            Some(memory) => Ok(memory.write(offset, from)?),
+            None => self.session.upload(self.part_address(offset, from.len())?, from),
+        }
     }
 
     /// Copies bytes out of the buffer.
     pub fn read(&self, offset: usize, into: &mut [u8]) -> Result<(), ClientError> {
-        Ok(self.memory()?.read(offset, into)?)
+        match &self.raw.memory {
+            Some(memory) => Ok(memory.read(offset, into)?),
+            None => self.session.download(self.part_address(offset, into.len())?, into),
+        }
+    }
+
+    /// Returns the address of `bytes` at an offset.
+    fn part_address(&self, offset: usize, bytes: usize) -> Result<u64, ClientError> {
+        let end = offset.checked_add(bytes).filter(|&end| end as u64 <= self.raw.bytes);
+        end.map(|_| self.raw.address + offset as u64).ok_or(ClientError::Bounds(OutOfBounds))
     }
 
     /// Lets other sessions of the tenant [import](Client::import) the buffer by what is returned, for as long as this one has it. Who has imported it

@@ -12,10 +12,10 @@ use proto::message::{Fault, TenantAnswer};
 use proto::queue::{AmdQueue, FEATURE_KERNEL_DISPATCH, QueueLayout, TYPE_COOPERATIVE, TYPE_MULTI, TYPE_SINGLE};
 use proto::range::RingSlots;
 use proto::signal::{AmdSignal, SignalField};
-use proto::{QueueId, session};
+use proto::{DeviceAddress, QueueId, session};
 use sys::CallFailed;
 use sys::clock::Deadline;
-use sys::mapping::Mapping;
+use sys::mapping::{Access, Mapping};
 use sys::memfd::MemFd;
 use sys::wake;
 use zerocopy::IntoBytes;
@@ -24,6 +24,7 @@ use crate::code::Kernel;
 use crate::connection::Sleepers;
 use crate::error::ClientError;
 use crate::memory::{Buffer, map, place, wanted};
+use crate::placed::settled;
 use crate::session::{Client, Session};
 use crate::signal::Signal;
 
@@ -142,33 +143,62 @@ impl Client {
         let bad = || ClientError::Argument { what: "the number of slots", value: slots.into(), next };
         let layout = QueueLayout::new(RingSlots::new(slots).ok_or_else(bad)?);
         let session = &self.0;
-        let place = place(session, layout.bytes().0)?;
-        let wanted = CreateQueue { slots, priority: QueuePriority::Normal, at: wanted(place.as_ref()) };
-        let (got, fd) = match session.request(&wanted.into())? {
-            (TenantAnswer::QueueReady(got), Some(fd)) => (got, fd),
-            (other, _) => return Err(session.misunderstood(&other)),
-        };
-        let memory = MemFd::adopt(fd, usize::try_from(layout.bytes().0).unwrap_or(0))
-            .map_err(ClientError::from)
-            .and_then(|memory| map(&memory, place, got.address));
-        let memory = match memory {
-            Ok(memory) => Arc::new(memory),
-            Err(error) => {
-                session.command(&DestroyQueue { queue: got.queue }.into())?;
-                return Err(error);
+        let (made, memory) = match place(session, layout.bytes().0)? {
+            Some(place) => {
+                let (made, memory) = Made::ask(session, layout, wanted(Some(&place)))?;
+                (made, Mapping::in_arena(&memory, Access::ReadWrite, place)?)
+            }
+            None => {
+                let ask = || Made::ask(session, layout, DeviceAddress(0));
+                let ((made, _), memory) = settled(ask, |(made, memory)| map(memory, None, made.address))?;
+                (made, memory)
             }
         };
+        let (memory, (id, address)) = (Arc::new(memory), made.keep());
         session.connection.register(Sleepers::Word(Arc::downgrade(&memory), QueueLayout::ROOM_WAKE));
         let queue = Queue {
-            id: got.queue,
+            id,
             layout,
             memory,
-            address: got.address.0,
+            address: address.0,
             gone: AtomicBool::new(false),
             session: Arc::clone(session),
         };
         queue.write_head(queue_type)?;
         Ok(queue)
+    }
+}
+
+/// A queue that the worker has made and that has no place here yet: destroyed when dropped.
+struct Made<'a> {
+    session: &'a Session,
+    id: QueueId,
+    address: DeviceAddress,
+}
+
+impl<'a> Made<'a> {
+    fn ask(session: &'a Session, layout: QueueLayout, at: DeviceAddress) -> Result<(Self, MemFd), ClientError> {
+        let wanted = CreateQueue { slots: layout.slots().get(), priority: QueuePriority::Normal, at };
+        match session.request(&wanted.into())? {
+            (TenantAnswer::QueueReady(got), Some(fd)) => {
+                let made = Self { session, id: got.queue, address: got.address };
+                Ok((made, MemFd::adopt(fd, usize::try_from(layout.bytes().0).unwrap_or(0))?))
+            }
+            (other, _) => Err(session.misunderstood(&other)),
+        }
+    }
+
+    /// It has its place.
+    fn keep(self) -> (QueueId, DeviceAddress) {
+        let this = std::mem::ManuallyDrop::new(self);
+        (this.id, this.address)
+    }
+}
+
+impl Drop for Made<'_> {
+    fn drop(&mut self) {
+        // A session that is over has nothing left to give back.
+        let _ = self.session.command(&DestroyQueue { queue: self.id }.into());
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::os::fd::OwnedFd;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -22,6 +22,7 @@ use sys::socket::{Channel, SendError};
 
 use crate::connection::{Answer, Connection, Deaf, Sleepers, listen, receive};
 use crate::error::{ClientError, ConnectError, End};
+use crate::memory::RawBuffer;
 use crate::signal::Pools;
 
 /// How many addresses a session reserves if the device allows that many. They cost nothing until used.
@@ -43,6 +44,8 @@ pub(crate) struct Session {
     pub(crate) page: Arc<Mapping>,
     pub(crate) arena: Option<Arena>,
     pub(crate) pools: Pools,
+    /// For copies to and from memory that is not mapped here.
+    pub(crate) staging: Mutex<Option<RawBuffer>>,
     listener: Option<JoinHandle<()>>,
 }
 
@@ -93,7 +96,8 @@ impl Client {
         let connection = Arc::new(Connection::new(channel));
         connection.register(Sleepers::Word(Arc::downgrade(&page), proto::session::EVENT_WAKE));
         let listener = Some(listen(&connection).map_err(ConnectError::Thread)?);
-        Ok(Self(Arc::new(Session { connection, welcome, page, arena, pools: Pools::default(), listener })))
+        let (pools, staging) = (Pools::default(), Mutex::default());
+        Ok(Self(Arc::new(Session { connection, welcome, page, arena, pools, staging, listener })))
     }
 
     /// Returns what there is to know about the device; sizes are this tenant's limits.

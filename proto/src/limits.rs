@@ -38,6 +38,12 @@ pub const BUFFERS_PER_SESSION_MAX: usize = 16_384;
 /// Most open aliases of one session, and most parts of buffers mapped in them: as many as buffers, for the same reason.
 pub const ALIASES_PER_SESSION_MAX: usize = 16_384;
 
+/// Parts of buffers that an alias which the device places is made of, at most.
+pub const ALIAS_PARTS_MAX: usize = 8;
+
+/// Bytes that the device copies for one request, at most: a worker hears nothing else meanwhile.
+pub const COPY_BYTES_MAX: u64 = 16 << 20;
+
 /// Most loaded code objects of one session. HIP loads one per translation unit or library, and a few of its own.
 pub const CODE_OBJECTS_PER_SESSION_MAX: usize = 4_096;
 

@@ -11,7 +11,7 @@ use crate::wire::record;
 
 record! {
     /// A part of a buffer as a peer names it. Nothing about it is known to be true.
-    #[derive(Copy)]
+    #[derive(Copy, Default)]
     pub struct ClaimedRange {
         /// The buffer, by the peer's account.
         buffer: BufferId,

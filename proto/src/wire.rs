@@ -70,6 +70,20 @@ impl<const N: usize> Field for [u8; N] {
     }
 }
 
+impl<T: Field + Copy + Default, const N: usize> Field for [T; N] {
+    type Wire = [T::Wire; N];
+    fn to_wire(&self) -> Self::Wire {
+        self.map(|value| value.to_wire())
+    }
+    fn from_wire(wire: &Self::Wire, field: &'static str) -> Result<Self, Violation> {
+        let mut values = [T::default(); N];
+        for (value, wire) in values.iter_mut().zip(wire) {
+            *value = T::from_wire(wire, field)?;
+        }
+        Ok(values)
+    }
+}
+
 /// What is known of one kind of message without having one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Facts {

@@ -1,11 +1,12 @@
 //! Every message survives its own packet, and no packet does harm.
 
 use proptest::prelude::*;
-use proto::limits::{MAX_FDS, MAX_MESSAGE, PROTOCOL_VERSION};
+use proto::limits::{ALIAS_PARTS_MAX, MAX_FDS, MAX_MESSAGE, PROTOCOL_VERSION};
 use proto::message::opening::Hello;
 use proto::message::tenant::{
-    AliasTouched, AllocBuffer, BufferExported, BufferKind, BufferShared, CloseAlias, CodeShared, Denied, ExportBuffer,
-    FindSymbol, Goodbye, ImportBuffer, MapBuffer, OpenAlias, RefuseTouch, UnmapBuffer,
+    AliasPlaced, AliasTouched, AllocBuffer, BufferExported, BufferKind, BufferShared, CloseAlias, CodeShared,
+    CopyMemory, Denied, ExportBuffer, FindSymbol, Goodbye, ImportBuffer, MapBuffer, OpenAlias, PlaceAlias, RefuseTouch,
+    UnmapBuffer,
 };
 use proto::message::worker::{ChargeShared, JoinCharge, Moved, SessionLimits, ShareCharge, Start};
 use proto::message::{DenyCode, Opening, TenantAnswer, TenantRequest, WorkerOrder, WorkerReport};
@@ -52,6 +53,11 @@ fn messages_survive_the_wire() {
     round_trip::<TenantRequest>(RefuseTouch { at });
     round_trip::<TenantRequest>(ExportBuffer { buffer: BufferId(3) });
     round_trip::<TenantRequest>(ImportBuffer { share: ShareId(u64::MAX), bytes: Bytes(4096), at });
+    round_trip::<TenantRequest>(CopyMemory { to: at, from: DeviceAddress(4096), bytes: Bytes(77) });
+    let mut parts = [ClaimedRange::default(); ALIAS_PARTS_MAX];
+    (parts[0], parts[7]) = (part, ClaimedRange { buffer: BufferId(4), ..part });
+    round_trip::<TenantRequest>(PlaceAlias { parts });
+    round_trip::<TenantAnswer>(AliasPlaced { at });
     round_trip::<TenantAnswer>(BufferExported { share: ShareId(9) });
     round_trip::<WorkerReport>(Moved { partition: PartitionId(3) });
     round_trip::<WorkerReport>(ShareCharge { charge: ChargeId(5) });

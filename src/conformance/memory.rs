@@ -1,11 +1,13 @@
 //! Facts, memory and code.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
+use gcn::aql::Packet;
 use gcn::code_object::CodeObject;
+use sys::memfd::MemFd;
 
 use super::rig::{Rig, vram};
 use super::{Seen, right};
-use crate::device::{Allocate, DeviceError, Rights};
+use crate::device::{AliasPart, Allocate, DeviceError, Pool, Rights};
 
 const PAGE: u64 = 4096;
 
@@ -43,6 +45,77 @@ pub(super) fn memory_keeps_what_is_written(rig: &mut Rig) -> Result<Seen> {
     let host = rig.host(PAGE)?;
     rig.memory.write(host, &bytes[..100])?;
     ensure!(rig.download(host, 100)? == bytes[..100], "host memory is not what was written");
+    right()
+}
+
+pub(super) fn memory_is_copied_where_it_is(rig: &mut Rig) -> Result<Seen> {
+    let bytes = pattern(1024 * 1024 + 4099);
+    let length = bytes.len() as u64;
+    let (first, second) = (rig.upload(&bytes)?, rig.upload(&vec![1; bytes.len()])?);
+    let host = rig.host(length)?;
+    rig.memory.copy(second + 7, first + 3, length - 7)?;
+    ensure!(rig.download(second, 7)? == [1; 7], "what is before a copy has changed");
+    ensure!(rig.download(second + 7, bytes.len() - 7)? == bytes[3..bytes.len() - 4], "from device to device");
+    rig.memory.copy(host, first, length)?;
+    ensure!(rig.download(host, bytes.len())? == bytes, "from device to host");
+    rig.memory.copy(second, host + 1, length - 1)?;
+    ensure!(rig.download(second, bytes.len() - 1)? == bytes[1..], "from host to device");
+    rig.memory.copy(host + length / 2, host, 100)?;
+    ensure!(rig.download(host + length / 2, 100)? == bytes[..100], "from host to host");
+    let end = first + length.next_multiple_of(PAGE);
+    for (to, from) in [(end - 8, second), (second, end - 8), (0x1234_5000, second)] {
+        ensure!(rig.memory.copy(to, from, 16).is_err(), "a copy from {from:#x} to {to:#x} leaves its memory");
+    }
+    // Variables of loaded code are memory too.
+    let kernel = kernels::find("vector_add").map(|kernel| kernel.code_object(rig.target)).unwrap_or_default();
+    let object = CodeObject::parse(kernel)?;
+    let place = rig.memory.allocate(Allocate { rights: Rights::ReadExecute, ..vram(object.image_bytes()) })?;
+    let loaded = rig.memory.load_code(&object, kernel, place.address)?;
+    let at = object.kernels().first().map_or(0, |kernel| kernel.descriptor_offset);
+    rig.memory.copy(host, loaded.image + at, 64)?;
+    ensure!(rig.download(host, 64)?.iter().any(|&byte| byte != 0), "a kernel's descriptor is nothing but zeros");
+    right()
+}
+
+pub(super) fn aliases_show_the_same_memory(rig: &mut Rig) -> Result<Seen> {
+    let pages = |object: &MemFd| -> Result<u64> {
+        let backing = Some(object.duplicate()?);
+        let bytes = object.bytes() as u64;
+        let want = Allocate { pool: Pool::Host, bytes, rights: Rights::ReadWrite, address: None, backing };
+        Ok(rig.memory.allocate(want)?.address)
+    };
+    if !rig.device.facts().chooses_addresses {
+        return Ok(Seen::Right("where its caller chooses, which its own tests look at".to_owned()));
+    }
+    let objects = [MemFd::create("first", 2 * PAGE as usize)?, MemFd::create("second", PAGE as usize)?];
+    let [first, second] = [pages(&objects[0])?, pages(&objects[1])?];
+    let part = |object, offset| AliasPart { object, offset, bytes: PAGE };
+    let parts = [part(&objects[1], 0), part(&objects[0], PAGE), part(&objects[0], 0)];
+    let alias = rig.memory.place_alias(&parts)?;
+    ensure!(alias.bytes == 3 * PAGE, "{} bytes", alias.bytes);
+    // A kernel adds in the alias what it finds there.
+    let case = kernels::find("vector_add").context("an embedded kernel")?.case(64, 1)?;
+    let mut places = Vec::new();
+    for (buffer, at) in case.buffers.iter().zip([alias.address, alias.address + PAGE, alias.address + 2 * PAGE]) {
+        let whole = if at == alias.address {
+            second
+        } else if at == alias.address + PAGE {
+            first + PAGE
+        } else {
+            first
+        };
+        rig.memory.write(whole, &buffer.bytes)?;
+        places.push((at, whole));
+    }
+    let seen: Vec<u64> = places.iter().map(|place| place.0).collect();
+    let mut queue = rig.queue(64)?;
+    let dispatch = rig.dispatch(&case, &seen)?;
+    rig.put(&mut queue, &Packet::kernel(&dispatch, false, 0))?;
+    rig.run()?;
+    ensure!(rig.faults().is_empty(), "a kernel does not see the alias");
+    let whole: Vec<u64> = places.iter().map(|place| place.1).collect();
+    rig.check(&case, &whole)?;
+    rig.memory.free(alias.address)?;
     right()
 }
 

@@ -13,7 +13,7 @@
 //! | backend | memory | preemption |
 //! |---|---|---|
 //! | [`soft`] | objects the broker created and sealed, mapped where the tenant has them | suspend, at any instruction |
-//! | [`rocr`] | what the driver allocates, and objects the broker created, at addresses the driver chose | drain; suspend where the kernel driver can |
+//! | [`rocr`] | device memory that the driver allocates, host memory in objects the broker created; at addresses the driver chose | drain; suspend where the kernel driver can |
 
 pub mod kfd;
 pub mod rocr;
@@ -46,6 +46,8 @@ pub struct DeviceFacts {
     pub wants_backing: bool,
     /// Whether it chooses addresses itself: what [`Allocate::address`] asks for is not heard, and code lies where [`LoadedCode`] says.
     pub chooses_addresses: bool,
+    /// Whether device memory can be mapped by a tenant; if not, it is reached by copies ([`DeviceMemory::copy`]).
+    pub vram_mappable: bool,
 }
 
 /// The strongest way in which a device gives up running work. Each includes the ones before it.
@@ -381,6 +383,17 @@ impl From<hsa_sys::runtime::HsaError> for DeviceError {
     }
 }
 
+/// A part of a memory object, in whole pages.
+#[derive(Clone, Copy, Debug)]
+pub struct AliasPart<'a> {
+    /// The object.
+    pub object: &'a MemFd,
+    /// Where the part begins in it.
+    pub offset: u64,
+    /// Its length.
+    pub bytes: u64,
+}
+
 /// A session's address space on a device. Shared between the threads of its worker.
 pub trait DeviceMemory: Send + Sync {
     /// Allocates memory and maps it for kernels.
@@ -404,6 +417,25 @@ pub trait DeviceMemory: Send + Sync {
         file: &[u8],
         address: u64,
     ) -> Result<LoadedCode, DeviceError>;
+
+    /// Copies bytes from memory at one address to memory at another, whatever kernels may do with it. Ranges do not overlap.
+    fn copy(&self, to: u64, from: u64, bytes: u64) -> Result<(), DeviceError> {
+        let mut piece = vec![0; bytes.min(1 << 20) as usize];
+        let mut done = 0;
+        while done < bytes {
+            let piece = &mut piece[..(bytes - done).min(1 << 20) as usize];
+            self.read(from.wrapping_add(done), piece)?;
+            self.write(to.wrapping_add(done), piece)?;
+            done += piece.len() as u64;
+        }
+        Ok(())
+    }
+
+    /// Lets kernels see parts of memory objects, one after the other, where a device that chooses addresses finds room. Given back with
+    /// [`free`](Self::free). Others have [`aliases`](Self::aliases).
+    fn place_alias(&self, _parts: &[AliasPart<'_>]) -> Result<Allocation, DeviceError> {
+        Err(DeviceError::Contract { backend: "soft", what: "aliases at addresses that the caller chooses" })
+    }
 
     /// Returns bytes of device memory in use.
     fn vram_used(&self) -> u64;

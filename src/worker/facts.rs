@@ -39,7 +39,7 @@ pub(super) fn of(device: &DeviceFacts, limits: &SessionLimits) -> message::Devic
         queues: limits.queues,
         ring_slots_max: RING_SLOTS_MAX,
         arena: if device.chooses_addresses { ArenaRule::Backend } else { ArenaRule::Tenant },
-        vram_mappable: 1,
+        vram_mappable: u32::from(device.vram_mappable),
         arena_lowest: DeviceAddress(ARENA_LOWEST),
         arena_bytes_max: Bytes(ARENA_BYTES_MAX),
         capability: match device.preemption {

@@ -7,17 +7,20 @@ use super::aliases::AliasBooks;
 use super::link::{Charge, NoCharge, Over};
 use super::shared::{Command, Pool, Shared};
 use super::{DESCRIPTORS_MAX, KEPT_MAX};
-use crate::device::{Allocate, Allocation, CuMask, DeviceError, DeviceFacts, DeviceMemory, QueueSpec, Rights};
+use crate::device::{
+    AliasPart, Allocate, Allocation, CuMask, DeviceError, DeviceFacts, DeviceMemory, QueueSpec, Rights,
+};
 use gcn::code_object::CodeObject;
 use gcn::hardware::CuHardware;
 use proto::aql::PacketHeader;
 use proto::limits::{
-    BUFFERS_PER_SESSION_MAX, CODE_OBJECT_BYTES_MAX, CODE_OBJECTS_PER_SESSION_MAX, QUEUES_PER_SESSION_MAX,
-    SIGNAL_POOLS_PER_SESSION_MAX,
+    BUFFERS_PER_SESSION_MAX, CODE_OBJECT_BYTES_MAX, CODE_OBJECTS_PER_SESSION_MAX, COPY_BYTES_MAX,
+    QUEUES_PER_SESSION_MAX, SIGNAL_POOLS_PER_SESSION_MAX,
 };
 use proto::message::tenant::{
-    AllocBuffer, BufferExported, BufferKind, BufferShared, CodeReady, CodeShared, CreateQueue, Denied, Done,
-    ImportBuffer, LoadCode, MapBuffer, MemoryUse, QueuePriority, QueueReady, SetQueueUnits, Symbol, SymbolKind,
+    AliasPlaced, AllocBuffer, BufferExported, BufferKind, BufferReady, BufferShared, CodeReady, CodeShared, CopyMemory,
+    CreateQueue, Denied, Done, ImportBuffer, LoadCode, MapBuffer, MemoryUse, PlaceAlias, QueuePriority, QueueReady,
+    SetQueueUnits, Symbol, SymbolKind,
 };
 use proto::message::worker::ChargeKind;
 use proto::message::{DenyCode, TenantAnswer, TenantRequest};
@@ -223,6 +226,8 @@ impl Objects {
                 self.shared.refuse_touch(which.at.0);
                 Ok(done(()))
             }
+            TenantRequest::CopyMemory(wanted) => self.copy(&wanted).map(done),
+            TenantRequest::PlaceAlias(wanted) => self.place_alias(&wanted),
             TenantRequest::Goodbye(_) => Err(No::Ending),
         }
     }
@@ -244,7 +249,13 @@ impl Objects {
     /// Charges memory and lets kernels see it. On any failure nothing is left.
     fn pin(&self, kind: ChargeKind, bytes: u64, rights: Rights, at: DeviceAddress) -> Result<Pinned, No> {
         check_place(at)?;
-        let (charge, memory) = self.shared.link.charge_memory(kind, bytes)?;
+        let by_driver = matches!(kind, ChargeKind::Vram | ChargeKind::Code) && !self.device.vram_mappable;
+        let (charge, memory) = if by_driver {
+            (self.shared.link.charge_amount(kind, bytes)?, None)
+        } else {
+            let (charge, memory) = self.shared.link.charge_memory(kind, bytes)?;
+            (charge, Some(memory))
+        };
         self.pin_charged(charge, memory, kind, rights, at)
     }
 
@@ -252,13 +263,13 @@ impl Objects {
     fn pin_charged(
         &self,
         charge: Charge,
-        memory: MemFd,
+        memory: Option<MemFd>,
         kind: ChargeKind,
         rights: Rights,
         at: DeviceAddress,
     ) -> Result<Pinned, No> {
         // Everything of ours is closed when this returns; only then may the charge be given back.
-        let shown = self.show(&charge, &memory, kind, rights, at);
+        let shown = self.show(&charge, memory.as_ref(), kind, rights, at);
         match shown {
             Ok(Allocation { address, bytes }) => Ok(Pinned { charge, memory, address, bytes }),
             Err(no) => {
@@ -272,7 +283,7 @@ impl Objects {
     fn show(
         &self,
         charge: &Charge,
-        memory: &MemFd,
+        memory: Option<&MemFd>,
         kind: ChargeKind,
         rights: Rights,
         at: DeviceAddress,
@@ -285,7 +296,7 @@ impl Objects {
                 crate::device::Pool::Host
             }
         };
-        let backing = Some(memory.duplicate()?);
+        let backing = memory.map(MemFd::duplicate).transpose()?;
         let address = (at.0 != 0).then_some(at.0);
         Ok(self.memory.allocate(Allocate { pool, bytes: charge.bytes, rights, address, backing })?)
     }
@@ -321,6 +332,10 @@ impl Objects {
             BufferKind::Signals => ChargeKind::Signals,
         };
         let Pinned { charge, memory, address, bytes } = self.pin(kind, bytes.0, Rights::ReadWrite, wanted.at)?;
+        let Some(memory) = memory else {
+            let entry = BufferEntry { address, bytes, kind: wanted.kind, charge, memory: None };
+            return Ok(ready(self.add_buffer(entry), None));
+        };
         if is_pool {
             match Mapping::new(&memory, Access::ReadWrite) {
                 // PANIC free: that a pool of this size has signals was checked above.
@@ -334,7 +349,8 @@ impl Objects {
             self.pools += 1;
         }
         let kept = if is_pool { None } else { self.keep(&memory) };
-        Ok(self.add_buffer(BufferEntry { address, bytes, kind: wanted.kind, charge, memory: kept }, memory))
+        let entry = BufferEntry { address, bytes, kind: wanted.kind, charge, memory: kept };
+        Ok(ready(self.add_buffer(entry), Some(memory)))
     }
 
     /// Keeps a descriptor of memory, as long as there are enough left for everything else.
@@ -344,11 +360,11 @@ impl Objects {
         copy
     }
 
-    fn add_buffer(&mut self, entry: BufferEntry, memory: MemFd) -> Answer {
+    fn add_buffer(&mut self, entry: BufferEntry) -> BufferReady {
         let id = BufferId(self.next_id());
-        let answer = BufferShared { buffer: id, bytes: Bytes(entry.bytes), address: DeviceAddress(entry.address) };
+        let ready = BufferReady { buffer: id, bytes: Bytes(entry.bytes), address: DeviceAddress(entry.address) };
         self.buffers.insert(id, entry);
-        (answer.into(), Some(memory))
+        ready
     }
 
     /// Offers a buffer to the tenant's other sessions.
@@ -373,10 +389,11 @@ impl Objects {
         check_place(wanted.at)?;
         let (charge, memory) = self.shared.link.join(wanted.share, wanted.bytes.0)?;
         // To the device it is memory that is there anyway.
-        let pinned = self.pin_charged(charge, memory, ChargeKind::Host, Rights::ReadWrite, wanted.at)?;
+        let pinned = self.pin_charged(charge, Some(memory), ChargeKind::Host, Rights::ReadWrite, wanted.at)?;
         let Pinned { charge, memory, address, bytes } = pinned;
         // What was joined is not passed on, so nothing of it is kept.
-        Ok(self.add_buffer(BufferEntry { address, bytes, kind: BufferKind::Host, charge, memory: None }, memory))
+        let entry = BufferEntry { address, bytes, kind: BufferKind::Host, charge, memory: None };
+        Ok(ready(self.add_buffer(entry), memory))
     }
 
     fn free_buffer(&mut self, id: BufferId) -> Result<(), No> {
@@ -401,6 +418,38 @@ impl Objects {
         self.aliases.map(&*self.memory, claim.buffer, buffer.address, offset, bytes, wanted.at.0)?;
         self.shared.touches_changed();
         Ok(())
+    }
+
+    /// Has the device copy. Whose memory it is, the device knows.
+    fn copy(&self, wanted: &CopyMemory) -> Result<(), No> {
+        if wanted.bytes.0 > COPY_BYTES_MAX {
+            let over = Over { code: DenyCode::Size, asked: wanted.bytes.0, limit: COPY_BYTES_MAX, used: 0 };
+            return Err(No::over(over, "too much for one request; copy it in pieces"));
+        }
+        Ok(self.memory.copy(wanted.to.0, wanted.from.0, wanted.bytes.0)?)
+    }
+
+    /// Has the device place an alias. Its parts are host memory of the session that it has kept the descriptors of.
+    fn place_alias(&mut self, wanted: &PlaceAlias) -> Result<Answer, No> {
+        let page = sys::page_size() as u64;
+        let (mut parts, mut buffers) = (Vec::new(), Vec::new());
+        for claim in wanted.parts.iter().filter(|claim| claim.bytes.0 > 0) {
+            let buffer = self.buffers.get(&claim.buffer).ok_or_else(|| No::unknown(claim.buffer))?;
+            let range =
+                claim.check(Bytes(buffer.bytes)).map_err(|bad| No::because(DenyCode::Range, bad.to_string()))?;
+            let (offset, bytes) = (range.offset().0, range.bytes().0);
+            if !offset.is_multiple_of(page) || !bytes.is_multiple_of(page) {
+                return Err(No::because(DenyCode::Range, "parts of an alias are whole pages"));
+            }
+            let object = buffer.memory.as_ref().ok_or_else(|| No::because(DenyCode::Unsupported, NOT_KEPT))?;
+            parts.push(AliasPart { object, offset, bytes });
+            buffers.push(claim.buffer);
+        }
+        if parts.is_empty() {
+            return Err(No::because(DenyCode::Range, "an alias of nothing; name parts of buffers"));
+        }
+        let at = self.aliases.place(&*self.memory, &parts, buffers)?;
+        Ok((AliasPlaced { at: DeviceAddress(at) }.into(), None))
     }
 
     fn memory_use(&self) -> MemoryUse {
@@ -454,6 +503,11 @@ impl Objects {
         let layout = QueueLayout::new(slots);
         let Pinned { charge, memory, address, .. } =
             self.pin(ChargeKind::Queue, layout.bytes().0, Rights::ReadWrite, at)?;
+        // PANIC free: memory of the host always has an object.
+        let Some(memory) = memory else {
+            self.unpin(address, charge);
+            return Err(No::because(DenyCode::Host, "a queue without memory"));
+        };
         let id = QueueId(self.next_id());
         match self.begin_queue(id, layout, &memory, address) {
             Ok(()) => {
@@ -574,11 +628,11 @@ impl Objects {
         let entry = CodeEntry { object, address, image, charge };
         let symbols = entry.symbols();
         self.codes.insert(id, entry);
-        if self.device.chooses_addresses {
-            // The image is where the loader put it; the object that was charged for it holds nothing a tenant could map.
+        let Some(memory) = memory else {
+            // The image is where the loader put it, in memory of the driver's.
             let answer = CodeReady { code: id, symbols, address: DeviceAddress(image), bytes: Bytes(bytes) };
             return Ok((answer.into(), None));
-        }
+        };
         // The tenant's own code and variables. What it writes over instructions, it alone runs.
         let answer = CodeShared { code: id, symbols, address: DeviceAddress(address), bytes: Bytes(bytes) };
         Ok((answer.into(), Some(memory)))
@@ -606,10 +660,20 @@ fn check_place(at: DeviceAddress) -> Result<(), No> {
     Ok(())
 }
 
+/// Answers with a buffer, and with its memory where the tenant may map it.
+fn ready(ready: BufferReady, memory: Option<MemFd>) -> Answer {
+    let BufferReady { buffer, bytes, address } = ready;
+    match memory {
+        Some(memory) => (BufferShared { buffer, bytes, address }.into(), Some(memory)),
+        None => (ready.into(), None),
+    }
+}
+
 /// Memory that is charged and that kernels see.
 struct Pinned {
     charge: Charge,
-    memory: MemFd,
+    /// `None`: it is the driver's.
+    memory: Option<MemFd>,
     address: u64,
     bytes: u64,
 }

@@ -4,6 +4,7 @@
 //! right and ends as it should; and at the end the broker lives and holds no session. The table says what was seen, program by program, with the versions of the packages it was seen with.
 
 mod broker;
+pub(crate) mod chain;
 pub(crate) mod cost;
 mod place;
 mod programs;

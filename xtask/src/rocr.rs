@@ -1,7 +1,7 @@
 //! Programs on AMD's own ROCr on the software GPU: what `rocr-soft` means in this repository's claims.
 //!
 //! Promise: it runs the programs or it fails; nothing is skipped. The tests are those of the fixture `softkmt` and of the product's
-//! `rocr` device; this command builds the thunk and runs them.
+//! `rocr` device, and then HIP programs are tenants of a broker with that device; this command builds the thunk and runs them.
 
 use std::fs;
 use std::path::PathBuf;
@@ -10,8 +10,10 @@ use std::process::{Command, Stdio};
 use anyhow::{Context as _, Result, ensure};
 use serde::Deserialize;
 
-/// What is run: package and test binary.
-const SUITES: [(&str, &str); 2] = [("wavegate-softkmt", "rocr"), ("wavegate", "rocr")];
+use crate::interop::chain;
+
+/// What is built and run together, so that what both depend on is built once: in each, the test binary `rocr`.
+const PACKAGES: [&str; 4] = ["-p", "wavegate-softkmt", "-p", "wavegate"];
 /// What names the device to the tests of the product.
 const DEVICE: &str = "WAVEGATE_ROCR_DEVICE";
 
@@ -22,15 +24,15 @@ pub(crate) fn check() -> Result<()> {
         Err(_) => format!("rocr:0,vram=256MiB,thunk={}", thunk()?.display()),
     };
     println!("{DEVICE}={device}");
-    for (package, test) in SUITES {
-        let status = cargo()
-            .args(["test", "-p", package, "--test", test, "--", "--include-ignored"])
-            .env(DEVICE, &device)
-            .status()
-            .context("cannot run cargo")?;
-        ensure!(status.success(), "{package} failed on ROCr ({status}); its messages are above");
-    }
-    Ok(())
+    let status = cargo()
+        .arg("test")
+        .args(PACKAGES)
+        .args(["--no-fail-fast", "--test", "rocr", "--", "--include-ignored"])
+        .env(DEVICE, &device)
+        .status()
+        .context("cannot run cargo")?;
+    ensure!(status.success(), "not everything is right on ROCr ({status}); the messages are above");
+    chain::check(&device)
 }
 
 fn cargo() -> Command {
@@ -46,7 +48,7 @@ struct Metadata {
 
 /// Builds the thunk, and returns the link to it by the name that ROCr asks for.
 fn thunk() -> Result<PathBuf> {
-    let built = cargo().args(["build", "--quiet", "-p", "wavegate-softkmt"]).status().context("cannot run cargo")?;
+    let built = cargo().args(["build", "--quiet"]).args(PACKAGES).status().context("cannot run cargo")?;
     ensure!(built.success(), "the thunk does not build ({built})");
     let output = cargo().args(["metadata", "--no-deps", "--format-version=1"]).output().context("cannot run cargo")?;
     let metadata: Metadata = serde_json::from_slice(&output.stdout).context("cargo metadata printed something new")?;

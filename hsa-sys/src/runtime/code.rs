@@ -84,6 +84,25 @@ impl Executable {
         self.info::<u64>(self.symbol(name)?, HSA_EXECUTABLE_SYMBOL_INFO_VARIABLE_ADDRESS)
     }
 
+    /// Returns start and length of the runtime's allocation in which an address lies, such as that of a symbol.
+    pub(super) fn allocation_at(&self, address: u64) -> Option<(u64, usize)> {
+        // SAFETY: integers, pointers and a handle, for all of which zero is a value.
+        let mut info: hsa_amd_pointer_info_t = unsafe { std::mem::zeroed() };
+        info.size = size_of::<hsa_amd_pointer_info_t>() as u32;
+        // SAFETY: any address may be asked about; the record says how long it is; nobody wants the list of agents.
+        let status = unsafe {
+            (self.runtime.library().amd.hsa_amd_pointer_info)(
+                std::ptr::without_provenance(address as usize),
+                &raw mut info,
+                None,
+                std::ptr::null_mut(),
+                std::ptr::null_mut(),
+            )
+        };
+        let known = status == HSA_STATUS_SUCCESS && info.r#type == HSA_EXT_POINTER_TYPE_HSA;
+        known.then_some((info.agentBaseAddress.addr() as u64, info.sizeInBytes))
+    }
+
     fn symbol(&self, name: &str) -> Result<hsa_executable_symbol_t, HsaError> {
         let call = "hsa_executable_get_symbol_by_name";
         let nul = |_| HsaError {

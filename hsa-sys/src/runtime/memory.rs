@@ -5,11 +5,13 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use std::ptr::NonNull;
 use std::time::Duration;
 
-use super::{Agent, HsaError, Runtime, Signal};
+use super::{Agent, Executable, HsaError, Runtime, Signal};
 use crate::raw::*;
 
 /// How long a copy is waited for before it is looked at again.
 const COPY_LOOK: Duration = Duration::from_millis(100);
+/// Looks in vain after which a copy will never end. Counted, not timed: a process that did not run has not looked.
+const COPY_LOOKS_MAX: u32 = 100;
 
 fn error(call: &'static str, text: impl Into<String>) -> HsaError {
     HsaError { call, status: HSA_STATUS_ERROR, text: text.into() }
@@ -95,77 +97,107 @@ impl DeviceBuffer {
 
     /// Copies from `staging` to `offset`; both ranges must lie inside.
     pub fn copy_from(&self, offset: usize, staging: &HostBuffer, bytes: usize) -> Result<(), HsaError> {
-        self.inside(offset, staging, bytes)?;
-        let to = self.memory.at.as_ptr().cast::<u8>().wrapping_add(offset).cast::<c_void>();
-        copy(&self.agent, to, &self.agent, staging.memory.at.as_ptr(), &staging.host, bytes)
+        copy(&self.agent, Place::Device(self, offset), Place::Host(staging, 0), bytes)
     }
 
     /// Copies from `offset` to `staging`.
     pub fn copy_to(&self, offset: usize, staging: &HostBuffer, bytes: usize) -> Result<(), HsaError> {
-        self.inside(offset, staging, bytes)?;
-        let from = self.memory.at.as_ptr().cast::<u8>().wrapping_add(offset).cast::<c_void>();
-        copy(&self.agent, staging.memory.at.as_ptr(), &staging.host, from, &self.agent, bytes)
-    }
-
-    fn inside(&self, offset: usize, staging: &HostBuffer, bytes: usize) -> Result<(), HsaError> {
-        let fits =
-            offset.checked_add(bytes).is_some_and(|end| end <= self.memory.bytes) && bytes <= staging.memory.bytes;
-        if fits { Ok(()) } else { Err(error("hsa_amd_memory_async_copy", "the copy leaves its memory")) }
+        copy(&self.agent, Place::Host(staging, 0), Place::Device(self, offset), bytes)
     }
 }
 
-/// Copies and waits. The ranges are checked by the callers.
-fn copy(
-    agent: &Agent,
-    to: *mut c_void,
-    to_agent: &Agent,
-    from: *mut c_void,
-    from_agent: &Agent,
-    bytes: usize,
-) -> Result<(), HsaError> {
-    let runtime = &agent.runtime;
+/// One end of a copy: memory, and where in it the copy begins.
+#[derive(Clone, Copy)]
+pub enum Place<'a> {
+    /// Device memory, from an offset on.
+    Device(&'a DeviceBuffer, usize),
+    /// Host memory of the runtime, from an offset on.
+    Host(&'a HostBuffer, usize),
+    /// The program's own memory, from an offset on.
+    Pinned(&'a Pinned, usize),
+    /// A loaded code object, from the address of one of its bytes on.
+    Loaded(&'a Executable, u64),
+}
+
+impl Place<'_> {
+    /// Returns where the device has it, if `bytes` from there on belong to it, and whether it is the host's.
+    fn resolve(self, bytes: usize) -> Option<(u64, bool)> {
+        let (address, offset, length, host) = match self {
+            Place::Device(buffer, offset) => (buffer.address(), offset, buffer.bytes(), false),
+            Place::Host(buffer, offset) => (buffer.address(), offset, buffer.bytes(), true),
+            Place::Pinned(pinned, offset) => (pinned.address(), offset, pinned.bytes(), true),
+            Place::Loaded(executable, at) => {
+                let (start, length) = executable.allocation_at(at)?;
+                (start, usize::try_from(at.checked_sub(start)?).ok()?, length, false)
+            }
+        };
+        let end = offset.checked_add(bytes)?;
+        (end <= length).then_some((address + offset as u64, host))
+    }
+}
+
+/// Copies `bytes` between two places and waits until they have arrived. At least one of them must be the device's.
+///
+/// A copy that will never end is an error with the status `HSA_STATUS_ERROR_FATAL`: the device is of no more use.
+pub fn copy(agent: &Agent, to: Place<'_>, from: Place<'_>, bytes: usize) -> Result<(), HsaError> {
+    let (call, runtime) = ("hsa_amd_memory_async_copy", &agent.runtime);
+    let (to, from) = to.resolve(bytes).zip(from.resolve(bytes)).ok_or_else(|| error(call, LEAVES))?;
+    if bytes == 0 {
+        return Ok(());
+    }
+    if to.1 && from.1 {
+        return Err(error(call, "both ends of the copy are the host's"));
+    }
+    let host = runtime.host()?.handle;
+    let agent_of = |is_host: bool| if is_host { host } else { agent.handle };
+    let pointer = |address: u64| std::ptr::with_exposed_provenance_mut::<c_void>(address as usize);
     let done = Signal::new(runtime, 1)?;
-    // SAFETY: both ranges are memory of the runtime that outlives this call, which waits for the copy's end; no dependencies.
+    // SAFETY: both ranges were found inside memory that lives as long as the arguments, and this call waits for the copy's end; no dependencies.
     let status = unsafe {
         (runtime.library().amd.hsa_amd_memory_async_copy)(
-            to,
-            to_agent.handle,
-            from,
-            from_agent.handle,
+            pointer(to.0),
+            agent_of(to.1),
+            pointer(from.0),
+            agent_of(from.1),
             bytes,
             0,
             std::ptr::null(),
             done.raw(),
         )
     };
-    runtime.check("hsa_amd_memory_async_copy", status)?;
+    runtime.check(call, status)?;
     let hz = runtime.timestamp_hz()?;
+    let mut looks = 0;
     while done.wait_done(COPY_LOOK, hz) > 0 {
-        if let Some(fault) = runtime.memory_fault() {
-            // The copy will never end, and its memory must not go before it: both stay.
+        looks += 1;
+        let fault = runtime.memory_fault().map(|fault| format!("the device faulted at {:#x}", fault.address));
+        let lost = || (looks >= COPY_LOOKS_MAX).then(|| format!("the device has not copied {bytes} bytes"));
+        if let Some(why) = fault.or_else(lost) {
+            // The copy will never end, and nobody may get its signal before it does.
             std::mem::forget(done);
-            return Err(error("hsa_amd_memory_async_copy", format!("the device faulted at {:#x}", fault.address)));
+            return Err(HsaError { status: HSA_STATUS_ERROR_FATAL, ..error(call, why) });
         }
     }
     if done.load() < 0 {
-        return Err(error("hsa_amd_memory_async_copy", "the device could not copy"));
+        return Err(error(call, "the device could not copy"));
     }
     Ok(())
 }
 
+/// What is said of a copy whose ends are not where it was said.
+const LEAVES: &str = "the copy leaves its memory";
+
 /// Host memory that a device can use: staging for copies.
 pub struct HostBuffer {
     memory: Pooled,
-    host: Agent,
 }
 
 impl HostBuffer {
     /// Allocates host memory that `agent` can use.
     pub fn new(agent: &Agent, bytes: usize) -> Result<HostBuffer, HsaError> {
-        let host = agent.runtime.host()?;
-        let memory = Pooled::new(&agent.runtime, host.pools()?.fine, bytes)?;
+        let memory = Pooled::new(&agent.runtime, agent.runtime.host()?.pools()?.fine, bytes)?;
         memory.allow(agent)?;
-        Ok(HostBuffer { memory, host })
+        Ok(HostBuffer { memory })
     }
 
     /// Returns its size.
@@ -222,7 +254,18 @@ impl HostBuffer {
     }
 }
 
-/// A memory object of the program, mapped here and made visible to a device at an address that the driver chose.
+/// A part of a memory object: the object, where the part begins in it, and how long it is, in whole pages.
+#[derive(Clone, Copy, Debug)]
+pub struct Part<'a> {
+    /// The object.
+    pub object: BorrowedFd<'a>,
+    /// Bytes from its start.
+    pub offset: u64,
+    /// Bytes.
+    pub bytes: usize,
+}
+
+/// Memory objects of the program, mapped here one after the other and made visible to a device at an address that the driver chose.
 ///
 /// Nobody reads or writes through this mapping: the host has its own.
 pub struct Pinned {
@@ -240,13 +283,31 @@ unsafe impl Sync for Pinned {}
 impl Pinned {
     /// Maps all `bytes` of a memory object and lets `agent` use them.
     pub fn new(agent: &Agent, object: BorrowedFd<'_>, bytes: usize) -> Result<Pinned, HsaError> {
-        let protection = libc::PROT_READ | libc::PROT_WRITE;
+        Pinned::parts(agent, &[Part { object, offset: 0, bytes }])
+    }
+
+    /// Maps parts of memory objects one after the other and lets `agent` use them.
+    pub fn parts(agent: &Agent, parts: &[Part<'_>]) -> Result<Pinned, HsaError> {
+        let bytes = parts.iter().try_fold(0usize, |sum, part| sum.checked_add(part.bytes));
+        let bytes = bytes.filter(|&bytes| bytes > 0).ok_or_else(|| error("mmap", "no memory to show to the device"))?;
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
         // SAFETY: a new mapping where the kernel sees fit.
-        let at =
-            unsafe { libc::mmap(std::ptr::null_mut(), bytes, protection, libc::MAP_SHARED, object.as_raw_fd(), 0) };
-        let host = NonNull::new(at).filter(|_| at != libc::MAP_FAILED);
-        let host = host.ok_or_else(|| error("mmap", std::io::Error::last_os_error().to_string()))?;
+        let at = unsafe { libc::mmap(std::ptr::null_mut(), bytes, libc::PROT_NONE, flags, -1, 0) };
+        let host = NonNull::new(at).filter(|_| at != libc::MAP_FAILED).ok_or_else(mapping_failed)?;
+        // From here on dropping it gives everything back.
         let mut pinned = Pinned { runtime: agent.runtime.clone(), host, bytes, device: 0 };
+        let mut place = host.as_ptr().cast::<u8>();
+        for part in parts {
+            let (protection, flags) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED | libc::MAP_FIXED);
+            let offset = libc::off_t::try_from(part.offset).map_err(|_| error("mmap", "an offset beyond any file"))?;
+            // SAFETY: replaces a part of the mapping above, which is ours and which nobody knows yet: the parts' lengths sum up to its own.
+            let mapped =
+                unsafe { libc::mmap(place.cast(), part.bytes, protection, flags, part.object.as_raw_fd(), offset) };
+            if mapped == libc::MAP_FAILED {
+                return Err(mapping_failed());
+            }
+            place = place.wrapping_add(part.bytes);
+        }
         let mut device = std::ptr::null_mut();
         let mut agents = [agent.handle];
         // SAFETY: the range is the mapping above, which `pinned` keeps until it is unlocked.
@@ -285,4 +346,8 @@ impl Drop for Pinned {
             libc::munmap(self.host.as_ptr(), self.bytes);
         }
     }
+}
+
+fn mapping_failed() -> HsaError {
+    error("mmap", std::io::Error::last_os_error().to_string())
 }

@@ -22,7 +22,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 pub use self::agent::{Agent, AgentFacts};
 pub use self::code::{Executable, KernelSymbol};
-pub use self::memory::{DeviceBuffer, HostBuffer, Pinned};
+pub use self::memory::{DeviceBuffer, HostBuffer, Part, Pinned, Place, copy};
 pub use self::pause::{DriverQueue, Pause, PauseError};
 pub use self::queue::{Queue, QueueFault};
 pub use self::signal::Signal;

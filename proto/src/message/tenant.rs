@@ -4,7 +4,7 @@
 //! [`Denied`]. Work itself never travels here; it goes through rings and signals in shared memory.
 
 use crate::ids::{BufferId, Bytes, CodeId, DeviceAddress, DeviceGeneration, QueueId, SessionId, ShareId, TenantName};
-use crate::limits::{CU_MASK_BITS, SENTENCE_MAX, SYMBOL_NAME_MAX};
+use crate::limits::{ALIAS_PARTS_MAX, CU_MASK_BITS, SENTENCE_MAX, SYMBOL_NAME_MAX};
 use crate::message::shared::{DenyCode, DeviceFacts, EndReason, Fault, RefuseCode};
 use crate::range::ClaimedRange;
 use crate::text::Text;
@@ -172,6 +172,21 @@ messages! {
             /// Where it shall lie, in the tenant's arena.
             at: DeviceAddress,
         }
+        /// Has the device copy memory of the session. Answer: [`Done`], when the bytes have arrived.
+        CopyMemory = 0x0214, fds 0 {
+            /// Where to.
+            to: DeviceAddress,
+            /// Where from.
+            from: DeviceAddress,
+            /// How much, at most [`COPY_BYTES_MAX`](crate::limits::COPY_BYTES_MAX).
+            bytes: Bytes,
+        }
+        /// Lets kernels see parts of buffers, one after the other, at an address that the device chooses: what [`OpenAlias`] and [`MapBuffer`] do
+        /// where the tenant chooses. Closed with [`CloseAlias`], and with the first of its buffers that is freed. Answer: [`AliasPlaced`].
+        PlaceAlias = 0x0215, fds 0 {
+            /// Which parts, in whole pages; parts without bytes are none.
+            parts: [ClaimedRange; ALIAS_PARTS_MAX],
+        }
     }
 }
 
@@ -321,6 +336,11 @@ messages! {
         BufferExported = 0x030f, fds 0 {
             /// By what.
             share: ShareId,
+        }
+        /// Kernels see the parts of an alias.
+        AliasPlaced = 0x0310, fds 0 {
+            /// Where the first of them begins.
+            at: DeviceAddress,
         }
     }
 }

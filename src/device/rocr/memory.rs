@@ -1,21 +1,27 @@
 //! A session's memory on a GPU: device memory from the driver, host memory that the broker created, code where the loader puts it.
 //!
 //! The driver chooses every address. Host memory is a memory object mapped here and made visible to the device, which gives it an address
-//! of its own; the tenant maps the object at that address. Device memory is reached by copies through a staging buffer, and is
+//! of its own; the tenant maps the object at that address. What kernels shall see of a tenant's own pages is parts of such objects in a row, an
+//! alias. Device memory and the variables of loaded code are reached by copies that the device does. Device memory is
 //! cleared before it is handed out: the driver clears what it gets back from a process, not what the process keeps in its pool.
+//!
+//! A copy that never ends means that the device is lost ([`RocrMemory::stuck`]).
 
 use std::collections::BTreeMap;
 use std::os::fd::AsFd as _;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use gcn::arch::Arch;
 use gcn::code_object::CodeObject;
-use hsa_sys::runtime::{Agent, DeviceBuffer, Executable, HostBuffer, HsaError, Pinned};
+use hsa_sys::raw;
+use hsa_sys::runtime::{Agent, DeviceBuffer, Executable, HostBuffer, HsaError, Part, Pinned, Place, copy};
 use sys::mapping::{Access, Mapping};
 use sys::memfd::MemFd;
 
-use crate::device::{Allocate, Allocation, DeviceError, DeviceMemory, LoadedCode, LoadedKernel, Pool, Rights};
+use crate::device::{
+    AliasPart, Allocate, Allocation, DeviceError, DeviceMemory, LoadedCode, LoadedKernel, Pool, Rights,
+};
 
 /// Bytes of the buffer that copies to and from device memory go through.
 const STAGING_BYTES: usize = 1 << 20;
@@ -34,13 +40,15 @@ enum Held {
     Vram(DeviceBuffer),
     Host {
         mapping: Arc<Mapping>,
-        /// Keeps the device's view of it.
-        _pinned: Pinned,
+        /// The device's view of it.
+        pinned: Pinned,
     },
+    /// Parts of host memory, seen a second time.
+    Alias(Pinned),
     /// A place for a code object; the loader decides where its image really is.
     Code {
         bytes: u64,
-        loaded: Option<Executable>,
+        loaded: Option<(Executable, u64)>,
     },
 }
 
@@ -49,6 +57,7 @@ impl Held {
         match self {
             Held::Vram(buffer) => buffer.bytes() as u64,
             Held::Host { mapping, .. } => mapping.len() as u64,
+            Held::Alias(pinned) => pinned.bytes() as u64,
             Held::Code { bytes, .. } => *bytes,
         }
     }
@@ -66,6 +75,29 @@ pub(super) struct RocrMemory {
     next_code: AtomicU64,
     /// Descriptors of loaded kernels and how many code objects have them: what a packet may name.
     kernels: RwLock<BTreeMap<u64, u64>>,
+    /// Why the device copies nothing any more.
+    stuck: OnceLock<String>,
+}
+
+/// Returns what begins a copy at an address.
+fn place_at(held: &BTreeMap<u64, Held>, address: u64) -> Option<Place<'_>> {
+    if let Some((start, found)) = held.range(..=address).next_back() {
+        let offset = address - start;
+        match found {
+            Held::Vram(buffer) if offset < found.bytes() => return Some(Place::Device(buffer, offset as usize)),
+            Held::Host { pinned, .. } | Held::Alias(pinned) if offset < found.bytes() => {
+                return Some(Place::Pinned(pinned, offset as usize));
+            }
+            _ => {}
+        }
+    }
+    held.range(CODE_PLACES..).find_map(|(_, held)| match held {
+        Held::Code { bytes, loaded: Some((executable, image)) } => {
+            let inside = address.checked_sub(*image).is_some_and(|offset| offset < *bytes);
+            inside.then_some(Place::Loaded(executable, address))
+        }
+        _ => None,
+    })
 }
 
 impl RocrMemory {
@@ -79,6 +111,7 @@ impl RocrMemory {
             vram_used: AtomicU64::new(0),
             next_code: AtomicU64::new(CODE_PLACES),
             kernels: RwLock::default(),
+            stuck: OnceLock::new(),
         })
     }
 
@@ -110,6 +143,21 @@ impl RocrMemory {
     /// Whether a packet may name this kernel object.
     pub(super) fn is_kernel(&self, object: u64) -> bool {
         self.kernels.read().unwrap_or_else(PoisonError::into_inner).contains_key(&object)
+    }
+
+    /// Returns why the device copies nothing any more, if so.
+    pub(super) fn stuck(&self) -> Option<&str> {
+        self.stuck.get().map(String::as_str)
+    }
+
+    /// Takes note of a copy that never ends.
+    fn copied(&self, done: Result<(), HsaError>) -> Result<(), DeviceError> {
+        done.map_err(|error| {
+            if error.status == raw::HSA_STATUS_ERROR_FATAL {
+                self.stuck.get_or_init(|| error.to_string());
+            }
+            error.into()
+        })
     }
 
     /// Whether anything is at `address`.
@@ -147,7 +195,7 @@ impl RocrMemory {
         };
         let mapping = Arc::new(Mapping::new(&object, Access::ReadWrite)?);
         let pinned = Pinned::new(&self.agent, object.as_fd(), object.bytes())?;
-        Ok((pinned.address(), Held::Host { mapping, _pinned: pinned }))
+        Ok((pinned.address(), Held::Host { mapping, pinned }))
     }
 
     /// Calls `copy` for each piece of device memory that fits the staging buffer.
@@ -167,7 +215,7 @@ impl RocrMemory {
         }
         let mut staging = self.staging();
         for from in (0..bytes).step_by(STAGING_BYTES) {
-            copy(buffer, &mut staging, offset + from, from..bytes.min(from + STAGING_BYTES))?;
+            self.copied(copy(buffer, &mut staging, offset + from, from..bytes.min(from + STAGING_BYTES)))?;
         }
         Ok(())
     }
@@ -209,8 +257,10 @@ impl DeviceMemory for RocrMemory {
                 (place, Held::Code { bytes, loaded: None })
             }
             (_, Pool::Vram, None) => self.allocate_vram(bytes)?,
-            // What a tenant is to map itself must be host memory: nothing else has a descriptor.
-            (_, Pool::Vram | Pool::Host, backing) => self.allocate_host(bytes, backing)?,
+            (_, Pool::Vram, Some(_)) => {
+                return Err(DeviceError::Contract { backend: "rocr", what: "device memory without an object" });
+            }
+            (_, Pool::Host, backing) => self.allocate_host(bytes, backing)?,
         };
         self.change().insert(address, held);
         Ok(Allocation { address, bytes })
@@ -285,9 +335,31 @@ impl DeviceMemory for RocrMemory {
         known.extend(kernels.iter().map(|kernel| (kernel.kernel_object, address)));
         drop(known);
         if let Some(Held::Code { loaded, .. }) = self.change().get_mut(&address) {
-            *loaded = Some(executable);
+            *loaded = Some((executable, image.unwrap_or(address)));
         }
         Ok(LoadedCode { image: image.unwrap_or(address), kernels })
+    }
+
+    fn copy(&self, to: u64, from: u64, bytes: u64) -> Result<(), DeviceError> {
+        if let (Some((to, at)), Some((source, offset))) = (self.host(to, bytes), self.host(from, bytes)) {
+            let missing = |_| DeviceError::NoSuchMemory { address: from };
+            return source.copy_to(offset, &to, at, bytes as usize).map_err(missing);
+        }
+        let held = self.held();
+        let end = |address| place_at(&held, address).ok_or(DeviceError::NoSuchMemory { address });
+        self.copied(copy(&self.agent, end(to)?, end(from)?, bytes as usize))
+    }
+
+    fn place_alias(&self, parts: &[AliasPart<'_>]) -> Result<Allocation, DeviceError> {
+        let parts = parts.iter().map(|part| Part {
+            object: part.object.as_fd(),
+            offset: part.offset,
+            bytes: part.bytes as usize,
+        });
+        let pinned = Pinned::parts(&self.agent, &parts.collect::<Vec<_>>())?;
+        let placed = Allocation { address: pinned.address(), bytes: pinned.bytes() as u64 };
+        self.change().insert(placed.address, Held::Alias(pinned));
+        Ok(placed)
     }
 
     fn vram_used(&self) -> u64 {

@@ -127,6 +127,7 @@ impl RocrDevice {
             preemption: if pause.is_some() { Preemption::Suspend } else { Preemption::Drain },
             wants_backing: false,
             chooses_addresses: true,
+            vram_mappable: false,
         };
         let scrubber = Scrubber::new(&runtime, &agent, pause.as_ref(), &facts.target, facts.compute_units)?;
         let queues = BTreeMap::new();
@@ -154,6 +155,11 @@ impl RocrDevice {
     fn look_for_loss(&mut self, lease: &dyn Lease) -> bool {
         if self.lost.is_none() && self.runtime.hardware_exception() {
             self.lose("the driver reports a reset or an exception of the hardware".to_owned());
+        }
+        if let Some(why) = self.memory.stuck().filter(|_| self.lost.is_none() && self.runtime.memory_fault().is_none())
+        {
+            let text = why.to_owned();
+            self.lose(text);
         }
         if self.lost.is_some() {
             return true;
@@ -222,6 +228,9 @@ impl Device for RocrDevice {
         if self.lost.is_none() && self.runtime.hardware_exception() {
             let text = "the driver reports a reset or an exception of the hardware".to_owned();
             return Some(Lost { cause: LossCause::Device, text });
+        }
+        if let (None, Some(why), None) = (&self.lost, self.memory.stuck(), self.runtime.memory_fault()) {
+            return Some(Lost { cause: LossCause::Device, text: why.to_owned() });
         }
         self.lost.clone()
     }

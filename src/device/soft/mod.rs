@@ -94,6 +94,7 @@ impl SoftDevice {
             preemption: Preemption::Suspend,
             wants_backing: true,
             chooses_addresses: false,
+            vram_mappable: true,
         };
         let space = Arc::new(AddressSpace::new(config.arch, config.vram_bytes));
         Ok(SoftDevice { facts, cus: config.cus as usize, context, units, space })

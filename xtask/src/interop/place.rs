@@ -42,9 +42,19 @@ pub(super) struct Inside {
 impl Place {
     /// Builds what is shipped, and finds a place for the rest.
     pub(super) fn prepare(root: &Path, suite: Option<&Suite>) -> Result<Place> {
+        Place::built(root, suite, &["--release"], "release")
+    }
+
+    /// The same as tests have it: little is left to build where tests were run.
+    pub(super) fn as_tested(root: &Path) -> Result<Place> {
+        Place::built(root, None, &[], "debug")
+    }
+
+    fn built(root: &Path, suite: Option<&Suite>, flags: &[&str], below: &str) -> Result<Place> {
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
         let status = Command::new(cargo)
-            .args(["build", "--release", "-p", "wavegate", "-p", "wavegate-capi"])
+            .args(["build", "-p", "wavegate", "-p", "wavegate-capi"])
+            .args(flags)
             .current_dir(root)
             .stdin(Stdio::null())
             .status()
@@ -60,7 +70,7 @@ impl Place {
             None => None,
         };
         fs::create_dir_all(folder.join("bin")).with_context(|| format!("cannot create {}", folder.display()))?;
-        let place = Place { built: target.join("release"), folder, opencl: tree.is_some(), tree };
+        let place = Place { built: target.join(below), folder, opencl: tree.is_some(), tree };
         if place.tree.is_some() {
             place.install()?;
         }

@@ -16,7 +16,7 @@ use super::place::Place;
 use super::programs::Expected;
 
 /// How far a share may be from its weight's, in points of a hundred.
-const OFF_MAX: f64 = 2.0;
+pub(super) const OFF_MAX: f64 = 2.0;
 /// Left out at the beginning: programs begin one after the other.
 const SETTLE_NS: u64 = 200_000_000;
 /// Least time in which all must have had work, or there is nothing to judge.
@@ -34,9 +34,9 @@ const TENANTS: [(&str, u32); 5] = [("four", 4), ("three", 3), ("two", 2), ("one"
 /// Runs all of it on a broker of its own.
 pub(super) fn check(place: &Place) -> Result<Vec<Row>> {
     let (device, processors) = processors("soft:cus=4,vram=2GiB")?;
-    let setup = Setup { name: "share", config: config(), device, processors };
+    let setup = Setup { name: "share", config: config("slice = \"5ms\""), device, processors };
     let broker = Broker::start(place, &setup)?;
-    let rows = vec![shares(&broker, &[1, 3], 4), shares(&broker, &[0, 1, 2, 3], 6), killed(&broker)];
+    let rows = vec![shares(&broker, &[1, 3], 4, OFF_MAX), shares(&broker, &[0, 1, 2, 3], 6, OFF_MAX), killed(&broker)];
     broker.end()?;
     Ok(rows)
 }
@@ -49,7 +49,8 @@ pub(super) fn processors(device: &str) -> Result<(String, Option<String>)> {
     })
 }
 
-fn config() -> String {
+/// Returns a configuration with all tenants, and these lines before them.
+pub(super) fn config(lines: &str) -> String {
     use std::os::unix::fs::MetadataExt as _;
     // Whose this process is, and the programs with it.
     let uid = std::fs::metadata("/proc/self").map_or(0, |data| data.uid());
@@ -58,7 +59,7 @@ fn config() -> String {
             "\n[[tenant]]\nname = \"{name}\"\nmatch = [{{ uid = {uid} }}]\nweight = {weight}\nvram = \"256MiB\"\nhost_memory = \"512MiB\"\nsessions = 4\nqueues = 16\n"
         )
     };
-    "unknown = \"deny\"\nslice = \"5ms\"\n".to_owned() + &TENANTS.iter().map(tenant).collect::<String>()
+    format!("unknown = \"deny\"\n{lines}\n") + &TENANTS.iter().map(tenant).collect::<String>()
 }
 
 /// Returns the processors that this process may use, by number.
@@ -131,7 +132,7 @@ fn parts(programs: &[Vec<Report>]) -> Option<(Vec<f64>, u64)> {
 }
 
 /// Judges what programs of these weights told.
-fn judge(weights: &[u32], outcomes: &[Outcome]) -> Result<String> {
+fn judge(weights: &[u32], outcomes: &[Outcome], off_max: f64) -> Result<String> {
     for outcome in outcomes {
         Expected::Right.judge("share", outcome).with_context(|| outcome.tail())?;
     }
@@ -143,7 +144,7 @@ fn judge(weights: &[u32], outcomes: &[Outcome]) -> Result<String> {
     let list = got.iter().map(|part| format!("{part:.2}")).collect::<Vec<_>>().join(" ");
     let kernels: u64 = told.iter().filter_map(|p| p.last()).map(|r| r.done).sum();
     let said = format!("{list} % of verified work in {:.1} s, off by {worst:.2}; {kernels} kernels", ns as f64 / 1e9);
-    ensure!(worst <= OFF_MAX, "{said}: more than {OFF_MAX} points");
+    ensure!(worst <= off_max, "{said}: more than {off_max} points");
     Ok(said)
 }
 
@@ -154,10 +155,10 @@ fn share(broker: &Broker<'_>, tenant: &str, seconds: u32) -> Command {
 }
 
 /// Programs of some tenants at once.
-fn shares(broker: &Broker<'_>, tenants: &[usize], seconds: u32) -> Row {
+pub(super) fn shares(broker: &Broker<'_>, tenants: &[usize], seconds: u32, off_max: f64) -> Row {
     let begun = Instant::now();
     let weights: Vec<u32> = tenants.iter().map(|&t| TENANTS[t].1).collect();
-    let seen = || judge(&weights, &at_once(broker, tenants, seconds, || Ok(()))?);
+    let seen = || judge(&weights, &at_once(broker, tenants, seconds, || Ok(()))?, off_max);
     let seen = seen();
     let names = weights.iter().map(u32::to_string).collect::<Vec<_>>().join(":");
     Row { what: format!("{} HIP programs, {names}", tenants.len()), ms: begun.elapsed().as_millis(), seen }
@@ -209,7 +210,7 @@ fn killed(broker: &Broker<'_>) -> Row {
             Ok(())
         })?;
         let weights: Vec<u32> = tenants.iter().map(|&t| TENANTS[t].1).collect();
-        let said = judge(&weights, &outcomes)?;
+        let said = judge(&weights, &outcomes, OFF_MAX)?;
         ensure!(broker.wait_for_sessions(0) == 0, "something is left of those that were killed");
         Ok(said)
     };
@@ -247,8 +248,8 @@ mod tests {
             Outcome { code: Some(0), signal: None, text: lines + "ok: share\n", took: Duration::ZERO }
         };
         let both = [outcome(told(3, 0, 4000)), outcome(told(1, 0, 4000))];
-        assert!(judge(&[3, 1], &both).is_ok());
-        assert!(judge(&[1, 1], &both).unwrap_err().to_string().contains("off by 25.00"));
+        assert!(judge(&[3, 1], &both, OFF_MAX).is_ok());
+        assert!(judge(&[1, 1], &both, OFF_MAX).unwrap_err().to_string().contains("off by 25.00"));
     }
 
     #[test]
