@@ -15,7 +15,7 @@ fn the_software_gpu_is_right_in_everything_and_the_report_says_so() {
     let output = doctor(&["--run", "--device", "soft:cus=2,vram=256MiB", "--report", file.to_str().expect("UTF-8")]);
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
-    assert!(said.contains("0 not offered, 0 wrong") && said.contains("suspend of running waves"), "{said}");
+    assert!(said.contains("0 not offered, 0 wrong") && said.contains("suspend of waves that got further"), "{said}");
     let report: Value = serde_json::from_slice(&std::fs::read(&file).expect("a report")).expect("JSON");
     let checks = &report["checks"];
     assert_eq!(checks["rests_on"], "soft");

@@ -17,6 +17,8 @@ const SPAN: Duration = Duration::from_millis(500);
 const SAMPLES_MAX: usize = 2_000;
 /// Questions of a turn, see `running`.
 const TURN: u64 = 204;
+/// Work-groups that wait for one another while they are suspended: at most some ten thousand steps of a card, and each is a chance.
+const GROUPS: u32 = 1 << 14;
 /// Bytes of a copy.
 const COPY_BYTES: usize = 16 << 20;
 
@@ -92,26 +94,59 @@ fn dispatch(rig: &mut Rig) -> Result<Option<Measured>> {
     Ok(Measured::of("empty kernel, submitted to seen", times))
 }
 
+/// Suspends waves that are known to run: each time some work-group has got further since they came back. Without that a device which brings
+/// them back later than it says would be told to stop what has not begun, which costs nothing.
 fn suspend(rig: &mut Rig) -> Result<[Option<Measured>; 2]> {
-    let case = kernels::find("nbody").context("an embedded kernel")?.default_case(1);
+    let case = kernels::find("flags").context("an embedded kernel")?.case(GROUPS, 1)?;
     let (mut suspends, mut resumes) = (Vec::new(), Vec::new());
     let begun = Instant::now();
     while begun.elapsed() < SPAN && suspends.len() < SAMPLES_MAX {
         let mut queue = rig.queue(64)?;
-        let addresses = rig.submit(&mut queue, &case, 0)?;
+        // In host memory, where it can be seen how far they are.
+        let addresses: Vec<u64> =
+            case.buffers.iter().map(|buffer| rig.host(buffer.bytes.len() as u64)).collect::<Result<_>>()?;
+        for (buffer, &at) in case.buffers.iter().zip(&addresses) {
+            rig.memory.write(at, &buffer.bytes)?;
+        }
+        rig.put(&mut queue, &Packet::kernel(&rig.dispatch(&case, &addresses)?, false, 0))?;
+        let (mut raised, mut resumed) = (0, None::<Instant>);
         while rig.run_until(TURN)?.end == RunEnd::Stopped {
+            let before = raised;
+            raised = frontier(rig, addresses[0], raised)?;
+            if raised == before {
+                continue;
+            }
+            resumes.extend(resumed.map(|at| at.elapsed()));
             let start = Instant::now();
             rig.device.suspend();
-            let suspended = Instant::now();
+            suspends.push(start.elapsed());
+            resumed = Some(Instant::now());
             rig.device.resume();
-            suspends.push(suspended - start);
-            resumes.push(suspended.elapsed());
         }
         rig.check(&case, &addresses)?;
         addresses.iter().try_for_each(|&at| rig.memory.free(at))?;
         ensure!(rig.device.destroy_queue(queue.handle), "the queue was gone by itself");
     }
-    Ok([Measured::of("suspend of running waves", suspends), Measured::of("resume of suspended waves", resumes)])
+    Ok([
+        Measured::of("suspend of waves that got further", suspends),
+        Measured::of("resume of waves until they get further", resumes),
+    ])
+}
+
+/// Returns the first work-group from `from` on that has not raised its flag.
+fn frontier(rig: &Rig, flags: u64, from: u32) -> Result<u32> {
+    let mut at = from;
+    while at < GROUPS {
+        let mut words = [0; 4 * 64];
+        let some = &mut words[..4 * (GROUPS - at).min(64) as usize];
+        rig.memory.read(flags + 4 * u64::from(at), some)?;
+        let more = some.chunks_exact(4).take_while(|flag| flag.iter().any(|&byte| byte != 0)).count() as u32;
+        at += more;
+        if more < 64 {
+            break;
+        }
+    }
+    Ok(at)
 }
 
 fn copies(rig: &mut Rig) -> Result<[Option<Measured>; 2]> {
