@@ -351,7 +351,7 @@ exports! {
     }
 
     fn hsaKmtCreateQueue = "softkmt_CreateQueue" (
-        node: u32, kind: u32, percentage: u32, _priority: i32, ring: *mut c_void, ring_bytes: u64,
+        node: u32, kind: u32, percentage: u32, priority: i32, ring: *mut c_void, ring_bytes: u64,
         _event: *mut HsaEvent, resource: *mut HsaQueueResource,
     ) {
         if known(node)? != GPU_NODE {
@@ -370,7 +370,7 @@ exports! {
             // Without SDMA queues ROCr copies with its own kernels.
             return Err(Status::NotSupported);
         }
-        let wanted = Wanted { ring: address(ring), ring_bytes, read_pointer: told.read_ptr, percentage };
+        let wanted = Wanted { ring: address(ring), ring_bytes, read_pointer: told.read_ptr, percentage, priority };
         let id = gpu()?.create_queue(wanted)?;
         told.queue_id = u64::from(id);
         told.doorbell = doorbell::of(id);
@@ -379,11 +379,11 @@ exports! {
     }
 
     fn hsaKmtUpdateQueue = "softkmt_UpdateQueue" (
-        queue: u64, percentage: u32, _priority: i32, _ring: *mut c_void, _ring_bytes: u64, _event: *mut HsaEvent,
+        queue: u64, percentage: u32, priority: i32, _ring: *mut c_void, _ring_bytes: u64, _event: *mut HsaEvent,
     ) {
         let number = number(queue)?;
         // Copy engines are never taken off.
-        if number >= sdma::FIRST_ID { Ok(()) } else { gpu()?.update_queue(number, percentage) }
+        if number >= sdma::FIRST_ID { Ok(()) } else { gpu()?.update_queue(number, percentage, priority) }
     }
 
     fn hsaKmtDestroyQueue = "softkmt_DestroyQueue" (queue: u64) {

@@ -2,15 +2,16 @@
 //!
 //! Every queue is a context of its own on the shared compute units, so taking one off the run list (`queue_percentage` 0) is a real
 //! suspend: its waves' registers and LDS are copied out and copied back later. A queue that has run for a slice while another
-//! has work makes room in the same way. Kernels, ROCr's own among them, are interpreted and never replaced.
+//! as urgent or more so has work makes room in the same way. Kernels, ROCr's own among them, are interpreted and never replaced.
 //!
 //! A GPU that is lost, as by a reset of the driver's, runs nothing any more and makes and changes no queues; nobody is told, as ROCr 5.2.3 is not.
 //!
-//! Doorbells are plain memory that nobody can be told about, so the thread looks at the rings; the longer nothing happens the less often.
+//! Doorbells are plain memory that nobody can be told about, so the thread looks at the rings; the longer nothing happens the less often. What is asked of the
+//! driver, a queue that comes back onto the run list for one, it hears of at once.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use gcn::aql::{PACKET_BYTES, signal};
@@ -62,6 +63,7 @@ pub(crate) struct Wanted {
     /// Address of `read_dispatch_id`.
     pub(crate) read_pointer: u64,
     pub(crate) percentage: u32,
+    pub(crate) priority: i32,
 }
 
 struct Queue {
@@ -69,6 +71,8 @@ struct Queue {
     /// Address of its `amd_queue_t`.
     structure: u64,
     active: bool,
+    /// From -3 to 3; queues of the highest that have work run, in turns.
+    priority: i32,
     failed: bool,
     /// Private memory: address and bytes.
     scratch: Mutex<Option<(u64, u64)>>,
@@ -92,6 +96,9 @@ pub(crate) struct Gpu {
     machine: Mutex<Machine>,
     /// Callers that want the machine: whoever runs gives up for them.
     wanted: AtomicU32,
+    /// How often the machine was changed by them, and who sleeps until it is again.
+    changes: Mutex<u64>,
+    changed: Condvar,
     /// It runs nothing any more.
     lost: AtomicBool,
     /// Suspends of waves that ran, since the beginning.
@@ -114,6 +121,8 @@ impl Gpu {
             engines: Engines::default(),
             machine: Mutex::new(machine),
             wanted: AtomicU32::new(0),
+            changes: Mutex::new(0),
+            changed: Condvar::new(),
             lost: AtomicBool::new(false),
             suspends: AtomicU64::new(0),
         });
@@ -139,7 +148,10 @@ impl Gpu {
                 eprintln!("softkmt: {word:#x} is no command of a copy engine");
             }
             idle = if turn.busy { 0 } else { idle.saturating_add(1) };
-            nap(idle);
+            match pause(idle) {
+                None => std::hint::spin_loop(),
+                Some(time) => std::thread::sleep(time),
+            }
         }
     }
 
@@ -171,7 +183,8 @@ impl Gpu {
             let id = (1..crate::sdma::FIRST_ID).find(|id| !machine.queues.contains_key(id));
             let id = id.ok_or(Status::OutOfResources)?;
             let scratch = Mutex::new(None);
-            let queue = Queue { context, structure, active: wanted.percentage > 0, failed: false, scratch };
+            let (active, priority) = (wanted.percentage > 0, wanted.priority);
+            let queue = Queue { context, structure, active, priority, failed: false, scratch };
             machine.queues.insert(id, queue);
             Ok(id)
         })
@@ -194,12 +207,12 @@ impl Gpu {
     }
 
     /// Puts a queue on the run list or takes it off; when this returns, a queue that was taken off runs nothing.
-    pub(crate) fn update_queue(&self, id: u32, percentage: u32) -> Result<(), Status> {
+    pub(crate) fn update_queue(&self, id: u32, percentage: u32, priority: i32) -> Result<(), Status> {
         self.not_lost()?;
         self.with(|machine| {
             let resident = machine.resident == Some(id);
             let queue = machine.queues.get_mut(&id).ok_or(Status::InvalidHandle)?;
-            queue.active = percentage > 0;
+            (queue.active, queue.priority) = (percentage > 0, priority);
             if !queue.active && resident {
                 self.suspend(queue, &machine.hardware);
                 machine.resident = None;
@@ -232,7 +245,15 @@ impl Gpu {
         self.wanted.fetch_add(1, Ordering::SeqCst);
         let mut machine = self.machine();
         self.wanted.fetch_sub(1, Ordering::SeqCst);
-        then(&mut machine)
+        let answer = then(&mut machine);
+        drop(machine);
+        *self.changes() += 1;
+        self.changed.notify_one();
+        answer
+    }
+
+    fn changes(&self) -> MutexGuard<'_, u64> {
+        self.changes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn machine(&self) -> MutexGuard<'_, Machine> {
@@ -250,12 +271,21 @@ impl Gpu {
                 self.lost.store(true, Ordering::Release);
                 return;
             }
+            // Before the look: what changes after it ends the sleep.
+            let seen = *self.changes();
             if self.turn(&mut self.machine()) {
                 idle = 0;
                 continue;
             }
             idle = idle.saturating_add(1);
-            nap(idle);
+            match pause(idle) {
+                None => std::hint::spin_loop(),
+                Some(time) => {
+                    let unchanged = |changes: &mut u64| *changes == seen;
+                    let slept = self.changed.wait_timeout_while(self.changes(), time, unchanged);
+                    drop(slept.unwrap_or_else(PoisonError::into_inner));
+                }
+            }
         }
     }
 
@@ -263,8 +293,10 @@ impl Gpu {
     fn turn(&self, machine: &mut Machine) -> bool {
         let last = machine.last;
         let runnable = |queue: &Queue| queue.active && !queue.failed && queue.context.runnable(&self.space);
-        let mut order = machine.queues.range(last + 1..).chain(machine.queues.range(..=last));
-        let Some(id) = order.find(|(_, queue)| runnable(queue)).map(|(&id, _)| id) else { return false };
+        let order = machine.queues.range(last + 1..).chain(machine.queues.range(..=last));
+        // The first of the most urgent ones: `min_by_key` keeps the order among equals.
+        let urgent = order.filter(|(_, queue)| runnable(queue)).min_by_key(|(_, queue)| -queue.priority);
+        let Some(id) = urgent.map(|(&id, _)| id) else { return false };
         machine.last = id;
         let evicted = machine.resident.take_if(|resident| *resident != id);
         if let Some(queue) = evicted.and_then(|id| machine.queues.get_mut(&id)) {
@@ -322,12 +354,12 @@ impl Gpu {
     }
 }
 
-/// Waits between two looks, the longer the more there have been in vain.
-fn nap(idle: u32) {
+/// Returns how long to sleep between two looks, the longer the more there have been in vain; at first not at all.
+fn pause(idle: u32) -> Option<Duration> {
     match idle {
-        0..BUSY_LOOKS => std::hint::spin_loop(),
-        BUSY_LOOKS..SHORT_NAPS => std::thread::sleep(NAP),
-        _ => std::thread::sleep(LONG_NAP),
+        0..BUSY_LOOKS => None,
+        BUSY_LOOKS..SHORT_NAPS => Some(NAP),
+        _ => Some(LONG_NAP),
     }
 }
 

@@ -56,7 +56,7 @@ macro_rules! cases {
 const CASES: &[Case] = cases! {
     memory: facts_make_sense memory_keeps_what_is_written memory_is_copied_where_it_is aliases_show_the_same_memory
         memory_comes_clean memory_runs_out_and_comes_back code_is_checked;
-    queues: a_ring_wraps_many_times many_queues_run_side_by_side completions_carry_the_devices_times
+    queues: a_ring_wraps_many_times many_queues_run_side_by_side an_urgent_queue_goes_first completions_carry_the_devices_times
         barriers_wait_for_their_signals a_barrier_bit_waits_for_what_is_before bad_rings_are_refused
         a_bad_packet_ends_its_queue_and_no_other a_queue_with_work_can_be_destroyed;
     running: every_kernel_agrees_with_its_oracle a_mask_is_kept_to waves_are_suspended_and_go_on

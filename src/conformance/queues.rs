@@ -6,7 +6,7 @@ use kernels::Case;
 
 use super::rig::Rig;
 use super::{Seen, right};
-use crate::device::{DeviceError, FaultClass, QueueSpec};
+use crate::device::{DeviceError, FaultClass, Priority, QueueSpec};
 
 fn vector_add(size: u32) -> Result<Case> {
     Ok(kernels::find("vector_add").context("an embedded kernel")?.case(size, 1)?)
@@ -46,6 +46,27 @@ pub(super) fn many_queues_run_side_by_side(rig: &mut Rig) -> Result<Seen> {
     ensure!(rig.value(done)? == 0, "{} of {} are not complete", rig.value(done)?, cases.len());
     placed.iter().try_for_each(|(case, addresses)| rig.check(case, addresses))?;
     Ok(Seen::Right(format!("{} queues", cases.len())))
+}
+
+pub(super) fn an_urgent_queue_goes_first(rig: &mut Rig) -> Result<Seen> {
+    let [mut early, mut urgent] = [rig.queue(64)?, rig.queue(64)?];
+    if !rig.device.facts().queue_priorities {
+        ensure!(rig.device.set_priority(urgent.handle, Priority::High).is_err(), "it takes what it does not know");
+        return Ok(Seen::Right("it says that it serves all queues alike".to_owned()));
+    }
+    rig.device.set_priority(urgent.handle, Priority::High)?;
+    // Of some milliseconds: both are there before the first has ended.
+    let case = kernels::find("mandelbrot").context("an embedded kernel")?.default_case(1);
+    let done = [rig.signal(1)?, rig.signal(1)?];
+    let placed =
+        [rig.submit(&mut early, &case, done[0].address())?, rig.submit(&mut urgent, &case, done[1].address())?];
+    rig.run()?;
+    placed.iter().try_for_each(|addresses| rig.check(&case, addresses))?;
+    let [(begun, early_end), (_, urgent_end)] = [rig.times(done[0])?, rig.times(done[1])?];
+    if urgent_end < early_end {
+        return right();
+    }
+    Ok(Seen::NotOffered(format!("the queue that was first ended first, {} ticks after it began", early_end - begun)))
 }
 
 pub(super) fn completions_carry_the_devices_times(rig: &mut Rig) -> Result<Seen> {

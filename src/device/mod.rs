@@ -23,6 +23,7 @@ pub mod spec;
 use std::fmt;
 use std::sync::Arc;
 
+pub use hsa_sys::runtime::Priority;
 use sys::memfd::MemFd;
 
 /// Facts about a device that never change.
@@ -48,6 +49,8 @@ pub struct DeviceFacts {
     pub chooses_addresses: bool,
     /// Whether device memory can be mapped by a tenant; if not, it is reached by copies ([`DeviceMemory::copy`]).
     pub vram_mappable: bool,
+    /// Whether queues of a session can be more and less urgent ([`Device::set_priority`]).
+    pub queue_priorities: bool,
 }
 
 /// The strongest way in which a device gives up running work. Each includes the ones before it.
@@ -492,6 +495,11 @@ pub trait Device: Send {
 
     /// Restricts the session to the compute units whose bit is set, for work-groups that start from now on.
     fn set_cu_mask(&mut self, mask: &CuMask) -> Result<(), DeviceError>;
+
+    /// Changes how urgent a queue is among those of its session, where [`DeviceFacts::queue_priorities`].
+    fn set_priority(&mut self, _queue: QueueHandle, _priority: Priority) -> Result<(), DeviceError> {
+        Err(DeviceError::Contract { backend: "soft", what: "all queues of a session to be alike" })
+    }
 
     /// Whether there is anything to run. Cheap; needs no lease.
     fn runnable(&self) -> bool;

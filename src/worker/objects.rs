@@ -8,7 +8,7 @@ use super::link::{Charge, NoCharge, Over};
 use super::shared::{Command, Pool, Shared};
 use super::{DESCRIPTORS_MAX, KEPT_MAX};
 use crate::device::{
-    AliasPart, Allocate, Allocation, CuMask, DeviceError, DeviceFacts, DeviceMemory, QueueSpec, Rights,
+    AliasPart, Allocate, Allocation, CuMask, DeviceError, DeviceFacts, DeviceMemory, Priority, QueueSpec, Rights,
 };
 use gcn::code_object::CodeObject;
 use gcn::hardware::CuHardware;
@@ -195,7 +195,8 @@ impl Objects {
             TenantRequest::SetQueueUnits(wanted) => self.set_units(&wanted).map(done),
             TenantRequest::SetQueuePriority(wanted) => {
                 self.queues.get(&wanted.queue).ok_or_else(|| No::unknown(wanted.queue))?;
-                check_priority(wanted.priority).map(done)
+                self.check_priority(wanted.priority)?;
+                self.set_priority(wanted.queue, wanted.priority).map(done)
             }
             TenantRequest::LoadCode(wanted) => self.load_code(&wanted),
             TenantRequest::UnloadCode(which) => self.unload_code(which.code).map(done),
@@ -420,8 +421,11 @@ impl Objects {
         Ok(())
     }
 
-    /// Has the device copy. Whose memory it is, the device knows.
+    /// Has the device copy, where tenants cannot do it themselves. Whose memory it is, the device knows.
     fn copy(&self, wanted: &CopyMemory) -> Result<(), No> {
+        if self.device.vram_mappable {
+            return Err(No::because(DenyCode::Unsupported, "all memory of this device can be mapped; copy it there"));
+        }
         if wanted.bytes.0 > COPY_BYTES_MAX {
             let over = Over { code: DenyCode::Size, asked: wanted.bytes.0, limit: COPY_BYTES_MAX, used: 0 };
             return Err(No::over(over, "too much for one request; copy it in pieces"));
@@ -469,7 +473,7 @@ impl Objects {
             let over = Over { code: DenyCode::Size, asked: wanted.slots.into(), limit: 0, used: 0 };
             No::over(over, "a ring has 64 to 131072 slots, a power of two")
         })?;
-        check_priority(wanted.priority)?;
+        self.check_priority(wanted.priority)?;
         if self.queues.len() >= QUEUES_PER_SESSION_MAX {
             return Err(No::objects("queues", QUEUES_PER_SESSION_MAX));
         }
@@ -481,8 +485,14 @@ impl Objects {
             None => Some(self.shared.link.charge_amount(ChargeKind::SaveArea, self.context_bytes())?),
         };
         match self.create_charged_queue(slots, wanted.at) {
-            Ok(answer) => {
+            Ok((id, answer)) => {
                 self.save_area = self.save_area.take().or(save_area);
+                if wanted.priority != QueuePriority::Normal
+                    && let Err(no) = self.set_priority(id, wanted.priority)
+                {
+                    self.destroy_queue(id)?;
+                    return Err(no);
+                }
                 Ok(answer)
             }
             Err(no) => {
@@ -499,7 +509,7 @@ impl Objects {
         u64::from(self.device.compute_units) * size_of::<CuHardware>() as u64
     }
 
-    fn create_charged_queue(&mut self, slots: RingSlots, at: DeviceAddress) -> Result<Answer, No> {
+    fn create_charged_queue(&mut self, slots: RingSlots, at: DeviceAddress) -> Result<(QueueId, Answer), No> {
         let layout = QueueLayout::new(slots);
         let Pinned { charge, memory, address, .. } =
             self.pin(ChargeKind::Queue, layout.bytes().0, Rights::ReadWrite, at)?;
@@ -513,7 +523,7 @@ impl Objects {
             Ok(()) => {
                 self.queues.insert(id, QueueEntry { address, charge, narrowed: false });
                 let answer = QueueReady { queue: id, slots: slots.get(), address: DeviceAddress(address) };
-                Ok((answer.into(), Some(memory)))
+                Ok((id, (answer.into(), Some(memory))))
             }
             Err(no) => {
                 drop(memory);
@@ -565,6 +575,25 @@ impl Objects {
             self.shared.link.release(charge);
         }
         Ok(())
+    }
+
+    fn check_priority(&self, priority: QueuePriority) -> Result<(), No> {
+        if self.device.queue_priorities || priority == QueuePriority::Normal {
+            return Ok(());
+        }
+        Err(No::because(DenyCode::Unsupported, "this device serves all queues of a session alike; use normal"))
+    }
+
+    fn set_priority(&self, id: QueueId, priority: QueuePriority) -> Result<(), No> {
+        if !self.device.queue_priorities {
+            return Ok(());
+        }
+        let priority = match priority {
+            QueuePriority::Low => Priority::Low,
+            QueuePriority::Normal => Priority::Normal,
+            QueuePriority::High => Priority::High,
+        };
+        self.command(|reply| Command::SetPriority { id, priority, reply })?.map_err(No::from)
     }
 
     fn set_units(&mut self, wanted: &SetQueueUnits) -> Result<(), No> {
@@ -689,15 +718,6 @@ const STAYS: &str = "this device's memory stays in the session it was made in";
 const NOT_KEPT: &str = "this buffer cannot be shared: it is a signal pool, shared already, or one of more buffers than a session keeps open (1024, or what `ulimit -n` leaves)";
 
 const NARROWED: &str = "this device narrows a session, not a queue: set the units while the session has one queue, and reset them before it gets another";
-
-fn check_priority(priority: QueuePriority) -> Result<(), No> {
-    match priority {
-        QueuePriority::Normal => Ok(()),
-        QueuePriority::Low | QueuePriority::High => {
-            Err(No::because(DenyCode::Unsupported, "this device serves all queues of a session alike; use normal"))
-        }
-    }
-}
 
 impl CodeEntry {
     fn symbols(&self) -> u32 {

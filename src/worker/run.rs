@@ -368,6 +368,10 @@ impl Runner {
                     self.destroy_queue(id);
                     let _ = reply.send(());
                 }
+                Command::SetPriority { id, priority, reply } => {
+                    let face = self.queues.iter().find(|face| face.id == id).map(|face| face.handle);
+                    let _ = reply.send(face.map_or(Ok(()), |handle| self.device.set_priority(handle, priority)));
+                }
                 Command::SetUnits { mask, reply } => {
                     let _ = reply.send(self.device.set_cu_mask(&mask));
                 }

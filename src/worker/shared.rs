@@ -2,7 +2,7 @@
 
 use super::gate::Gate;
 use super::link::Link;
-use crate::device::{CuMask, DeviceError, QueueSpec};
+use crate::device::{CuMask, DeviceError, Priority, QueueSpec};
 use arc_swap::ArcSwap;
 use proto::message::{EndReason, Fault};
 use proto::signal::PoolLayout;
@@ -21,6 +21,7 @@ const FAULTS_MAX: usize = proto::limits::QUEUES_PER_SESSION_MAX * 2;
 
 /// What only the thread that owns the device can do. Done between two runs, without giving the lease back.
 pub(super) enum Command {
+<<<<<<< HEAD
     CreateQueue {
         id: QueueId,
         spec: QueueSpec,
@@ -40,6 +41,12 @@ pub(super) enum Command {
         partition: PartitionId,
         memory: MemFd,
     },
+=======
+    CreateQueue { id: QueueId, spec: QueueSpec, memory: Arc<Mapping>, reply: SyncSender<Result<(), DeviceError>> },
+    DestroyQueue { id: QueueId, reply: SyncSender<()> },
+    SetPriority { id: QueueId, priority: Priority, reply: SyncSender<Result<(), DeviceError>> },
+    SetUnits { mask: CuMask, reply: SyncSender<Result<(), DeviceError>> },
+>>>>>>> 1d1b6df (device, hsa-sys, softkmt: queue priorities; copies only where memory cannot be mapped)
 }
 
 /// How long a kernel waits for memory at an alias that it touched.

@@ -2,11 +2,11 @@
 
 use client::{Client, Dispatch, EndReason, FaultKind, WaitError};
 use proto::aql::PacketType;
-use proto::limits::{MAX_MESSAGE, REQUESTS_IN_FLIGHT_MAX};
+use proto::limits::{ALIAS_PARTS_MAX, MAX_MESSAGE, REQUESTS_IN_FLIGHT_MAX};
 use proto::message::opening::{Hello, Opening};
 use proto::message::tenant::{
-    AllocBuffer, BufferKind, CreateQueue, DestroyQueue, FindSymbol, FreeBuffer, LoadCode, QueryMemory, QueuePriority,
-    SymbolAt, UnloadCode,
+    AllocBuffer, BufferKind, CopyMemory, CreateQueue, DestroyQueue, FindSymbol, FreeBuffer, LoadCode, PlaceAlias,
+    QueryMemory, QueuePriority, SymbolAt, UnloadCode,
 };
 use proto::message::{DenyCode, TenantAnswer, TenantRequest};
 use proto::queue::QueueLayout;
@@ -160,6 +160,16 @@ fn claims_that_are_not_true_are_denied_and_change_nothing() {
         let (priority, at) = (QueuePriority::Normal, DeviceAddress(at));
         TenantRequest::from(CreateQueue { slots, priority, at })
     };
+    let copy = |to, bytes| {
+        let (to, from) = (DeviceAddress(to), file.address);
+        TenantRequest::from(CopyMemory { to, from, bytes: Bytes(bytes) })
+    };
+    let place = |part: Option<ClaimedRange>| {
+        let mut parts = [ClaimedRange::default(); ALIAS_PARTS_MAX];
+        parts[3] = part.unwrap_or_default();
+        TenantRequest::from(PlaceAlias { parts })
+    };
+    let part = |buffer, offset, bytes| Some(ClaimedRange { buffer, offset: Bytes(offset), bytes: Bytes(bytes) });
     let name = Text::truncated("x");
     for (request, code) in [
         (FreeBuffer { buffer: BufferId(77) }.into(), DenyCode::UnknownObject),
@@ -186,6 +196,15 @@ fn claims_that_are_not_true_are_denied_and_change_nothing() {
         (queue(65, 0), DenyCode::Size),
         (queue(u32::MAX, 0), DenyCode::Size),
         (queue(64, file.address.0), DenyCode::Address),
+        // This device has nothing that only it can copy, and its tenants choose the addresses of their aliases.
+        (copy(file.address.0 + 4096, 4096), DenyCode::Unsupported),
+        (copy(0, u64::MAX), DenyCode::Unsupported),
+        (place(None), DenyCode::Range),
+        (place(part(BufferId(77), 0, 4096)), DenyCode::UnknownObject),
+        (place(part(file.buffer, 4096, 8192)), DenyCode::Range),
+        (place(part(file.buffer, 1, 4096)), DenyCode::Range),
+        (place(part(file.buffer, 0, 1)), DenyCode::Range),
+        (place(part(file.buffer, 0, 8192)), DenyCode::Unsupported),
     ] {
         let request: TenantRequest = request;
         match raw.ask(request.clone()) {

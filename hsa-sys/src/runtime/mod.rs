@@ -24,7 +24,7 @@ pub use self::agent::{Agent, AgentFacts};
 pub use self::code::{Executable, KernelSymbol};
 pub use self::memory::{DeviceBuffer, HostBuffer, Part, Pinned, Place, copy};
 pub use self::pause::{DriverQueue, Pause, PauseError};
-pub use self::queue::{Queue, QueueFault};
+pub use self::queue::{Priority, Queue, QueueFault};
 pub use self::signal::Signal;
 use crate::raw::*;
 use crate::table::Library;

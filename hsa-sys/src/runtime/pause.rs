@@ -14,14 +14,12 @@ use std::fs::{self, File, OpenOptions};
 use std::os::fd::AsRawFd;
 use std::sync::Mutex;
 
-use super::Queue;
+use super::{Priority, Queue};
 
 const UPDATE: &CStr = c"hsaKmtUpdateQueue";
 const WHOSE: &CStr = c"softkmtQueueOf";
 /// `AMDKFD_IOC_UPDATE_QUEUE`: `_IOW('K', 0x07, struct kfd_ioctl_update_queue_args)`.
 const IOC_UPDATE_QUEUE: libc::c_ulong = 0x4018_4b07;
-/// `KFD_MAX_QUEUE_PRIORITY` is 15; the runtime makes queues with 7.
-const PRIORITY_NORMAL: u32 = 7;
 
 type UpdateQueue = unsafe extern "C" fn(u64, u32, i32, *mut c_void, u64, *mut c_void) -> u32;
 type WhoseQueue = unsafe extern "C" fn(u64) -> u64;
@@ -68,6 +66,34 @@ pub struct Pause {
 pub struct DriverQueue {
     id: u64,
     ring: (u64, u64),
+    priority: Priority,
+}
+
+impl DriverQueue {
+    /// Takes note of the queue's priority: an update says it again.
+    pub fn set_priority(&mut self, priority: Priority) {
+        self.priority = priority;
+    }
+}
+
+impl Priority {
+    /// Returns the thunk's number, from -3 to 3.
+    fn thunk(self) -> i32 {
+        match self {
+            Priority::Low => -3,
+            Priority::Normal => 0,
+            Priority::High => 3,
+        }
+    }
+
+    /// Returns the driver's number, from 0 to `KFD_MAX_QUEUE_PRIORITY`, as the thunk makes it of its own.
+    fn driver(self) -> u32 {
+        match self {
+            Priority::Low => 0,
+            Priority::Normal => 7,
+            Priority::High => 15,
+        }
+    }
 }
 
 impl Pause {
@@ -119,7 +145,11 @@ impl Pause {
             Way::Thunk { whose, .. } => {
                 // SAFETY: takes a number and returns one.
                 let id = unsafe { whose(queue.structure()) };
-                if id == 0 { Err(PauseError::Unknown) } else { Ok(DriverQueue { id, ring }) }
+                if id == 0 {
+                    Err(PauseError::Unknown)
+                } else {
+                    Ok(DriverQueue { id, ring, priority: Priority::Normal })
+                }
             }
             Way::Driver { known, .. } => {
                 let mut known = known.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
@@ -127,7 +157,7 @@ impl Pause {
                 let fresh: Vec<u32> = now.difference(&known).copied().collect();
                 *known = now;
                 match fresh[..] {
-                    [id] => Ok(DriverQueue { id: u64::from(id), ring }),
+                    [id] => Ok(DriverQueue { id: u64::from(id), ring, priority: Priority::Normal }),
                     _ => Err(PauseError::Unknown),
                 }
             }
@@ -155,7 +185,8 @@ impl Pause {
             Way::Thunk { update, .. } => {
                 let ring = std::ptr::with_exposed_provenance_mut(ring as usize);
                 // SAFETY: the queue and its ring are what the runtime made; no event.
-                let status = unsafe { update(queue.id, percentage, 0, ring, bytes, std::ptr::null_mut()) };
+                let status =
+                    unsafe { update(queue.id, percentage, queue.priority.thunk(), ring, bytes, std::ptr::null_mut()) };
                 if status == 0 { Ok(()) } else { Err(PauseError::Thunk(status)) }
             }
             Way::Driver { kfd, .. } => {
@@ -164,7 +195,7 @@ impl Pause {
                     queue_id: queue.id as u32,
                     ring_size: bytes as u32,
                     queue_percentage: percentage,
-                    queue_priority: PRIORITY_NORMAL,
+                    queue_priority: queue.priority.driver(),
                 };
                 // SAFETY: the structure is the ioctl's, and outlives the call.
                 let done = unsafe { libc::ioctl(kfd.as_raw_fd(), IOC_UPDATE_QUEUE, &raw mut args) };

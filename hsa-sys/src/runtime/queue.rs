@@ -20,6 +20,28 @@ pub struct QueueFault {
     pub text: String,
 }
 
+/// How urgent a queue is among those of its process.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Priority {
+    /// After the others.
+    Low,
+    /// As queues are made.
+    #[default]
+    Normal,
+    /// Before the others.
+    High,
+}
+
+impl Priority {
+    fn raw(self) -> hsa_amd_queue_priority_t {
+        match self {
+            Priority::Low => HSA_AMD_QUEUE_PRIORITY_LOW,
+            Priority::Normal => HSA_AMD_QUEUE_PRIORITY_NORMAL,
+            Priority::High => HSA_AMD_QUEUE_PRIORITY_HIGH,
+        }
+    }
+}
+
 /// What the runtime's thread tells a queue's owner.
 #[derive(Default)]
 struct Told {
@@ -131,6 +153,14 @@ impl Queue {
         }
         self.next = number + 1;
         Some(number)
+    }
+
+    /// Changes how urgent the queue is. The driver puts a queue that was taken off the device back onto it, too.
+    pub fn set_priority(&mut self, priority: Priority) -> Result<(), HsaError> {
+        // SAFETY: the queue lives.
+        let status =
+            unsafe { (self.runtime.library().amd.hsa_amd_queue_set_priority)(self.handle.as_ptr(), priority.raw()) };
+        self.runtime.check("hsa_amd_queue_set_priority", status)
     }
 
     /// Restricts the queue to the compute units whose bit is set.

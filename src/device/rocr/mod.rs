@@ -34,7 +34,7 @@ use self::queue::{TenantQueue, With};
 use self::scrub::Scrubber;
 use super::{
     ContextBytes, CuMask, Device, DeviceError, DeviceFacts, DeviceFault, DeviceMemory, FaultClass, Lease, LossCause,
-    Lost, Preemption, QueueHandle, QueueSpec, RunEnd, RunReport,
+    Lost, Preemption, Priority, QueueHandle, QueueSpec, RunEnd, RunReport,
 };
 use crate::clock;
 
@@ -128,6 +128,7 @@ impl RocrDevice {
             wants_backing: false,
             chooses_addresses: true,
             vram_mappable: false,
+            queue_priorities: true,
         };
         let scrubber = Scrubber::new(&runtime, &agent, pause.as_ref(), &facts.target, facts.compute_units)?;
         let queues = BTreeMap::new();
@@ -243,6 +244,11 @@ impl Device for RocrDevice {
         self.queues.values_mut().try_for_each(|queue| queue.set_cu_mask(&words))?;
         self.mask = Some(words);
         Ok(())
+    }
+
+    fn set_priority(&mut self, queue: QueueHandle, priority: Priority) -> Result<(), DeviceError> {
+        let missing = DeviceError::Contract { backend: "rocr", what: "a queue that it has" };
+        self.queues.get_mut(&queue).ok_or(missing)?.set_priority(priority)
     }
 
     fn runnable(&self) -> bool {

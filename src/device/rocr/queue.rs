@@ -17,7 +17,7 @@ use hsa_sys::runtime::{Agent, DriverQueue, Pause, PauseError, Queue, Runtime, Si
 use sys::mapping::Mapping;
 
 use super::memory::RocrMemory;
-use crate::device::{DeviceError, DeviceFault, FaultClass, Lease, QueueHandle, QueueSpec};
+use crate::device::{DeviceError, DeviceFault, FaultClass, Lease, Priority, QueueHandle, QueueSpec};
 
 /// Packets of one queue that the hardware has at once: few, so that a queue that is to stop drains soon.
 pub(super) const WINDOW: usize = 2;
@@ -127,6 +127,17 @@ impl TenantQueue {
     /// Returns the kernel object of the dispatch that has been on the hardware longest.
     pub(super) fn oldest_kernel(&self) -> Option<u64> {
         self.in_flight.iter().find(|p| p.done.is_some()).map(|p| p.kernel_object)
+    }
+
+    /// Changes how urgent it is. While it is suspended that is for the driver to hear when it is resumed: the runtime's own call would bring it back.
+    pub(super) fn set_priority(&mut self, priority: Priority) -> Result<(), DeviceError> {
+        if let Some(driver) = &mut self.driver {
+            driver.set_priority(priority);
+        }
+        if !self.suspended {
+            self.hardware.set_priority(priority)?;
+        }
+        Ok(())
     }
 
     pub(super) fn set_cu_mask(&mut self, words: &[u32]) -> Result<(), DeviceError> {

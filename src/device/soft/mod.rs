@@ -95,6 +95,7 @@ impl SoftDevice {
             wants_backing: true,
             chooses_addresses: false,
             vram_mappable: true,
+            queue_priorities: false,
         };
         let space = Arc::new(AddressSpace::new(config.arch, config.vram_bytes));
         Ok(SoftDevice { facts, cus: config.cus as usize, context, units, space })
