@@ -21,7 +21,6 @@ const FAULTS_MAX: usize = proto::limits::QUEUES_PER_SESSION_MAX * 2;
 
 /// What only the thread that owns the device can do. Done between two runs, without giving the lease back.
 pub(super) enum Command {
-<<<<<<< HEAD
     CreateQueue {
         id: QueueId,
         spec: QueueSpec,
@@ -32,6 +31,11 @@ pub(super) enum Command {
         id: QueueId,
         reply: SyncSender<()>,
     },
+    SetPriority {
+        id: QueueId,
+        priority: Priority,
+        reply: SyncSender<Result<(), DeviceError>>,
+    },
     SetUnits {
         mask: CuMask,
         reply: SyncSender<Result<(), DeviceError>>,
@@ -41,12 +45,6 @@ pub(super) enum Command {
         partition: PartitionId,
         memory: MemFd,
     },
-=======
-    CreateQueue { id: QueueId, spec: QueueSpec, memory: Arc<Mapping>, reply: SyncSender<Result<(), DeviceError>> },
-    DestroyQueue { id: QueueId, reply: SyncSender<()> },
-    SetPriority { id: QueueId, priority: Priority, reply: SyncSender<Result<(), DeviceError>> },
-    SetUnits { mask: CuMask, reply: SyncSender<Result<(), DeviceError>> },
->>>>>>> 1d1b6df (device, hsa-sys, softkmt: queue priorities; copies only where memory cannot be mapped)
 }
 
 /// How long a kernel waits for memory at an alias that it touched.
