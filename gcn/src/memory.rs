@@ -14,7 +14,8 @@
 //! * Mixed sizes: an atomic and a plain access, or two atomics of different size, on overlapping bytes each see some
 //!   byte-wise interleaving of the others; nothing more is promised.
 //!
-//! Several host threads may run compute units of one device, so every implementation is `Sync`.
+//! Several host threads may run compute units of one device, so what a context runs on is `Sync` too, and lends itself to each of
+//! them ([`Memory::lend`]).
 
 use crate::arch::LANES;
 
@@ -73,7 +74,13 @@ pub struct LaneFault {
 }
 
 /// One address space. See the module's memory model.
-pub trait Memory: Sync {
+pub trait Memory {
+    /// Calls `then` with this memory as one host thread uses it for a while.
+    ///
+    /// What is lent may keep what it has looked up from one access to the next, which is most of the price of a small one, as long as each access
+    /// finds what it would find through `self`: what is mapped or unmapped meanwhile counts from then on.
+    fn lend(&self, then: &mut dyn FnMut(&dyn Memory));
+
     /// Copies `out.len()` bytes from `address`.
     fn read(&self, address: u64, out: &mut [u8]) -> Result<(), MemoryFault>;
 
@@ -217,6 +224,10 @@ impl FlatMemory {
 }
 
 impl Memory for FlatMemory {
+    fn lend(&self, then: &mut dyn FnMut(&dyn Memory)) {
+        then(self);
+    }
+
     fn read(&self, address: u64, out: &mut [u8]) -> Result<(), MemoryFault> {
         self.with(address, out.len(), Access::Read, |b| out.copy_from_slice(b))
     }

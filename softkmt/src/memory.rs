@@ -352,6 +352,10 @@ pub(crate) fn scratch_page() -> u64 {
 }
 
 impl Memory for Space {
+    fn lend(&self, then: &mut dyn FnMut(&dyn Memory)) {
+        then(self);
+    }
+
     fn read(&self, address: u64, out: &mut [u8]) -> Result<(), MemoryFault> {
         self.pieces(address, out.len() as u64, Access::Read, |host, at, len| {
             // SAFETY: `len` bytes of a region, mapped in this process as `word32` says, and as many of `out`.

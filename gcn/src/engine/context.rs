@@ -2,10 +2,11 @@
 
 use super::Host;
 use super::code::CodeCache;
+use super::crew::Crew;
 use super::cu::{ContextSize, Cu, PassEnd};
-use super::launch::Dispatch;
+use super::launch::{Descriptors, Dispatch};
 use super::queue::{Launcher, Queue, QueueError, QueueId, QueueSpec, Room, Scratch};
-use super::run::{Env, LOOK_EVERY};
+use super::run::LOOK_EVERY;
 use crate::arch::Arch;
 use crate::exec::Tier;
 use crate::exec::gws::Gws;
@@ -13,10 +14,6 @@ use crate::hardware::{CuHardware, WAVE_SLOTS};
 use crate::memory::Memory;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-
-/// Nanoseconds after which host threads that run compute units come together to look at the queues.
-const ROUND_NS: u64 = 50_000;
 
 /// What a context runs on.
 #[derive(Clone, Copy, Debug)]
@@ -73,10 +70,12 @@ pub struct Context {
     look_every: u32,
     scratch: Scratch,
     room: Room,
+    descriptors: Descriptors,
     gws: Gws,
     /// Registers and LDS while suspended.
     saved: Vec<u8>,
     suspended: bool,
+    /// Host threads beside the one of [`Context::run`].
     pool: Option<rayon::ThreadPool>,
 }
 
@@ -96,8 +95,8 @@ impl Context {
     pub fn with_tier(config: Config, tier: &'static Tier) -> Result<Context, rayon::ThreadPoolBuildError> {
         let threads = config.threads.clamp(1, config.cus.max(1)) as usize;
         let pool = if threads > 1 {
-            let name = |k| format!("cu-{k}");
-            Some(rayon::ThreadPoolBuilder::new().num_threads(threads).thread_name(name).build()?)
+            let name = |k| format!("cu-{}", k + 1);
+            Some(rayon::ThreadPoolBuilder::new().num_threads(threads - 1).thread_name(name).build()?)
         } else {
             None
         };
@@ -112,6 +111,7 @@ impl Context {
             look_every: LOOK_EVERY,
             scratch: Scratch { slots, ..Scratch::default() },
             room: Room { cus: config.cus, ..Room::default() },
+            descriptors: Descriptors::default(),
             gws: Gws::default(),
             saved: Vec::new(),
             suspended: false,
@@ -213,24 +213,38 @@ impl Context {
     ///
     /// # Panics
     /// When `hw` has another length than the context has compute units, or the context is suspended: errors of the caller.
-    pub fn run(&mut self, hw: &mut [CuHardware], mem: &dyn Memory, host: &dyn Host) -> RunReport {
+    pub fn run(&mut self, hw: &mut [CuHardware], mem: &(dyn Memory + Sync), host: &dyn Host) -> RunReport {
         assert_eq!(hw.len(), self.cus.len(), "storage for every compute unit");
         assert!(!self.suspended, "resume first");
+        let mut report = RunReport { outcome: Outcome::Drained, first_instruction: None, instructions: 0 };
+        mem.lend(&mut |own| report = self.run_with(hw, mem, own, host));
+        report
+    }
+
+    /// As [`run`](Self::run); `own` is memory as this thread was lent it.
+    fn run_with(
+        &mut self,
+        hw: &mut [CuHardware],
+        mem: &(dyn Memory + Sync),
+        own: &dyn Memory,
+        host: &dyn Host,
+    ) -> RunReport {
         let before = self.instructions();
         let mut first_instruction = None;
         let mut dispatches = Vec::new();
+        let (arch, look_every) = (self.config.arch, self.look_every);
+        let mut changed = false;
         let outcome = loop {
-            let (arch, scratch, room) = (self.config.arch, &mut self.scratch, &mut self.room);
-            let mut with = Launcher { arch, mem, host, scratch, room };
-            let mut changed = false;
-            for queue in self.queues.values_mut() {
-                changed |= queue.poll(&mut with);
-            }
+            let (scratch, room, descriptors) = (&mut self.scratch, &mut self.room, &mut self.descriptors);
+            let mut with = Launcher { arch, mem: own, host, scratch, room, descriptors };
+            changed |= poll(&mut self.queues, &mut with);
             if changed || first_instruction.is_none() {
                 dispatches.clear();
                 dispatches.extend(self.queues.values().flat_map(Queue::running).cloned());
-                self.drop_cut_short();
-                self.code.keep_only(mem.code_version());
+                for cu in self.cus.iter_mut().filter(|cu| !cu.is_empty()) {
+                    cu.drop_cut_short();
+                }
+                self.code.keep_only(own.code_version());
             }
             if dispatches.is_empty() {
                 break Outcome::Drained;
@@ -238,18 +252,23 @@ impl Context {
             if host.should_stop() {
                 break Outcome::Stopped;
             }
-            let env = Env { arch, code: &self.code, mem, host, gws: &self.gws, look_every: self.look_every };
             first_instruction.get_or_insert_with(|| host.now());
+            let crew = Crew { arch, code: &self.code, mem, host, gws: &self.gws, look_every, dispatches: &dispatches };
             let end = match &self.pool {
-                None => one_unit(&mut self.cus, &mut self.next_cu, hw, &env, &dispatches),
-                Some(pool) => all_units(pool, &mut self.cus, &mut self.next_cu, hw, &env, &dispatches),
+                None => {
+                    changed = false;
+                    crew.one_unit(own, &mut self.cus, hw, &mut self.next_cu)
+                }
+                Some(pool) => {
+                    let mut look = || poll(&mut self.queues, &mut with);
+                    let end;
+                    (end, changed) = crew.all_units(pool, own, &mut self.cus, hw, &mut self.next_cu, &mut look);
+                    end
+                }
             };
             if end == PassEnd::Stop {
                 // A dispatch that ended on the way must not wait for the next lease to be told.
-                let mut with = Launcher { arch, mem, host, scratch: &mut self.scratch, room: &mut self.room };
-                for queue in self.queues.values_mut() {
-                    queue.poll(&mut with);
-                }
+                poll(&mut self.queues, &mut with);
                 break Outcome::Stopped;
             }
         };
@@ -300,87 +319,11 @@ impl Context {
     }
 }
 
-/// Launches work-groups on all compute units in turn, one at a time, so that a small grid spreads. Each host thread runs `share` compute units that
-/// follow each other, so the turn goes from thread to thread first.
-fn spread(cus: &mut [Cu], hw: &mut [CuHardware], dispatches: &[Arc<Dispatch>], share: usize, now: &dyn Fn() -> u64) {
-    let count = cus.len();
-    for dispatch in dispatches {
-        let mut launched = true;
-        while launched && dispatch.has_groups_left() {
-            launched = false;
-            for at in (0..share).flat_map(|first| (first..count).step_by(share)) {
-                launched |= cus[at].launch(dispatch, &mut hw[at], now);
-            }
-        }
+/// Lets every queue complete what has ended and begin what can begin. Returns whether the set of running dispatches changed.
+fn poll(queues: &mut BTreeMap<QueueId, Queue>, with: &mut Launcher<'_>) -> bool {
+    let mut changed = false;
+    for queue in queues.values_mut() {
+        changed |= queue.poll(with);
     }
-}
-
-/// One pass over the next compute unit that has residents.
-fn one_unit(
-    cus: &mut [Cu],
-    next: &mut usize,
-    hw: &mut [CuHardware],
-    env: &Env<'_>,
-    dispatches: &[Arc<Dispatch>],
-) -> PassEnd {
-    spread(cus, hw, dispatches, cus.len(), &|| env.host.now());
-    let count = cus.len();
-    for _ in 0..count {
-        let at = *next % count;
-        *next = (at + 1) % count;
-        let end = cus[at].pass(env, &mut hw[at], &|| {});
-        if end != PassEnd::Empty {
-            return end;
-        }
-    }
-    PassEnd::Empty
-}
-
-/// All compute units on the host threads until a dispatch ends, the host asks to stop, or the round is over.
-fn all_units(
-    pool: &rayon::ThreadPool,
-    cus: &mut [Cu],
-    next: &mut usize,
-    hw: &mut [CuHardware],
-    env: &Env<'_>,
-    dispatches: &[Arc<Dispatch>],
-) -> PassEnd {
-    let now = || env.host.now();
-    let share = cus.len().div_ceil(pool.current_num_threads());
-    spread(cus, hw, dispatches, share, &now);
-    let (attention, stop) = (AtomicBool::new(false), AtomicBool::new(false));
-    let until = now() + ROUND_NS;
-    // A round can end after each thread's first compute unit, so rounds begin with different ones.
-    let first = *next;
-    *next = first.wrapping_add(1);
-    pool.scope(|scope| {
-        for (cus, hw) in cus.chunks_mut(share).zip(hw.chunks_mut(share)) {
-            let (attention, stop) = (&attention, &stop);
-            scope.spawn(move |_| {
-                let over = || attention.store(true, Ordering::Relaxed);
-                loop {
-                    let mut empty = true;
-                    for k in 0..cus.len() {
-                        let at = first.wrapping_add(k) % cus.len();
-                        let (cu, hw) = (&mut cus[at], &mut hw[at]);
-                        for dispatch in dispatches {
-                            while dispatch.has_groups_left() && cu.launch(dispatch, hw, &now) {}
-                        }
-                        let end = cu.pass(env, hw, &over);
-                        empty &= end == PassEnd::Empty;
-                        if end == PassEnd::Stop {
-                            stop.store(true, Ordering::Relaxed);
-                        }
-                        if attention.load(Ordering::Relaxed) || stop.load(Ordering::Relaxed) {
-                            return;
-                        }
-                    }
-                    if empty || now() >= until {
-                        return;
-                    }
-                }
-            });
-        }
-    });
-    if stop.load(Ordering::Relaxed) { PassEnd::Stop } else { PassEnd::Through }
+    changed
 }

@@ -6,7 +6,6 @@ use super::wave::{Place, Status, Wave};
 use crate::fault::{Fault, FaultKind};
 use crate::hardware::{CuHardware, LDS_BYTES, Row, SIMD_ROWS, SIMDS, ScalarFile, WAVE_SLOTS};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use zerocopy::{FromBytes, IntoBytes};
 
 const SLOTS_PER_SIMD: usize = WAVE_SLOTS / SIMDS;
@@ -42,6 +41,22 @@ impl ContextSize {
         self.lds_bytes += other.lds_bytes;
         self.scratch_bytes += other.scratch_bytes;
     }
+}
+
+/// What a SIMD has left.
+#[derive(Clone, Copy)]
+struct Simd {
+    /// Free row granules, a bit each.
+    rows: u64,
+    /// Free wave slots, a bit each.
+    slots: u8,
+    /// How many of both: waves go where there is most, and are launched often.
+    free_rows: u8,
+    free_slots: u8,
+}
+
+impl Simd {
+    const EMPTY: Simd = Simd { rows: !0, slots: !0, free_rows: 64, free_slots: SLOTS_PER_SIMD as u8 };
 }
 
 struct Group {
@@ -82,18 +97,20 @@ pub(super) enum PassEnd {
     Stop,
 }
 
-/// One compute unit of a context.
+/// One compute unit of a context. Aligned, as neighbours may belong to different host threads.
+#[repr(align(128))]
 pub(super) struct Cu {
     index: u32,
     /// Whether it takes work-groups.
     pub(super) enabled: bool,
     groups: Vec<Group>,
-    /// Free row granules by SIMD, a bit each.
-    free_rows: [u64; SIMDS],
-    /// Free wave slots by SIMD, a bit each.
-    free_slots: [u8; SIMDS],
+    simds: [Simd; SIMDS],
     /// Free LDS granules, a bit each.
     free_lds: u128,
+    /// Where the waves of a work-group that is about to begin go.
+    places: Vec<Place>,
+    /// Lists of waves that have ended, for those to come.
+    spare: Vec<Vec<Wave>>,
     /// Work-group and wave whose turn is next: where the host's last stop cut a pass short.
     ///
     /// Without it a host that stops more often than a pass takes would run the first waves for ever, and they may be waiting for
@@ -111,9 +128,10 @@ impl Cu {
             index,
             enabled: true,
             groups: Vec::new(),
-            free_rows: [!0; SIMDS],
-            free_slots: [!0; SIMDS],
+            simds: [Simd::EMPTY; SIMDS],
             free_lds: !0,
+            places: Vec::new(),
+            spare: Vec::new(),
             turn_at: (0, 0),
             instructions: 0,
             peak: ContextSize::default(),
@@ -124,44 +142,57 @@ impl Cu {
         self.groups.is_empty()
     }
 
-    /// Takes registers, wave slots and LDS for one work-group of `dispatch`, if all of it fits.
-    fn place(&mut self, dispatch: &Dispatch) -> Option<Vec<Place>> {
+    /// Takes registers, wave slots and LDS for one work-group of `dispatch`, if all of it fits, and notes in `places` what each wave has.
+    fn place(&mut self, dispatch: &Dispatch) -> bool {
+        self.places.clear();
+        let free_slots: u32 = self.simds.iter().map(|simd| u32::from(simd.free_slots)).sum();
+        if free_slots < dispatch.waves_per_group {
+            return false;
+        }
         let lds_granules = dispatch.lds_bytes / LDS_GRANULE;
-        let lds_at = find_run(self.free_lds, lds_granules)?;
+        let Some(lds_at) = find_run(self.free_lds, lds_granules) else { return false };
         let rows = dispatch.descriptor.vgprs.next_multiple_of(ROW_GRANULE).max(ROW_GRANULE);
         let granules = u32::from(rows / ROW_GRANULE);
-        let (saved_rows, saved_slots) = (self.free_rows, self.free_slots);
-        let mut places = Vec::with_capacity(dispatch.waves_per_group as usize);
+        let before = self.simds;
         for _ in 0..dispatch.waves_per_group {
-            // The SIMD with most room first, so that waves spread as on hardware.
-            let simd = (0..SIMDS)
-                .filter(|&k| self.free_slots[k] != 0 && find_run(u128::from(self.free_rows[k]), granules).is_some())
-                .max_by_key(|&k| (self.free_slots[k].count_ones(), self.free_rows[k].count_ones(), SIMDS - k));
-            let Some(simd) = simd else {
-                (self.free_rows, self.free_slots) = (saved_rows, saved_slots);
-                return None;
+            // The SIMD with most room, so that waves spread as on hardware; the first of those that have the same.
+            let mut best: Option<((u8, u8), usize, u32)> = None;
+            for (k, simd) in self.simds.iter().enumerate() {
+                let room = (simd.free_slots, simd.free_rows);
+                if simd.free_slots > 0
+                    && best.is_none_or(|(most, ..)| room > most)
+                    && let Some(at) = find_run_64(simd.rows, granules)
+                {
+                    best = Some((room, k, at));
+                }
+            }
+            let Some((_, k, at)) = best else {
+                self.simds = before;
+                return false;
             };
-            let at = find_run(u128::from(self.free_rows[simd]), granules).unwrap_or(0);
-            let slot = self.free_slots[simd].trailing_zeros();
-            self.free_rows[simd] &= !(run_mask(at, granules) as u64);
-            self.free_slots[simd] &= !(1 << slot);
-            places.push(Place {
+            let simd = &mut self.simds[k];
+            let slot = simd.slots.trailing_zeros();
+            simd.rows &= !(run_mask(at, granules) as u64);
+            simd.slots &= simd.slots - 1;
+            simd.free_rows -= granules as u8;
+            simd.free_slots -= 1;
+            self.places.push(Place {
                 cu: self.index,
-                simd,
-                slot: simd * SLOTS_PER_SIMD + slot as usize,
+                simd: k,
+                slot: k * SLOTS_PER_SIMD + slot as usize,
                 row_base: at as u16 * ROW_GRANULE,
                 rows,
                 lds_base: lds_at * LDS_GRANULE,
             });
         }
         self.free_lds &= !run_mask(lds_at, lds_granules);
-        Some(places)
+        true
     }
 
     /// Returns how many work-groups of `dispatch` a compute unit holds that holds nothing else.
     pub(super) fn capacity(dispatch: &Dispatch) -> u64 {
         let mut empty = Cu::new(0);
-        (0..).take_while(|_| empty.place(dispatch).is_some()).count() as u64
+        (0..).take_while(|_| empty.place(dispatch)).count() as u64
     }
 
     /// Launches one work-group of `dispatch` if it fits.
@@ -169,15 +200,18 @@ impl Cu {
         if !self.enabled {
             return false;
         }
-        let before = (self.free_rows, self.free_slots, self.free_lds);
-        let Some(places) = self.place(dispatch) else { return false };
+        let before = (self.simds, self.free_lds);
+        if !self.place(dispatch) {
+            return false;
+        }
         let Some(id) = dispatch.take_group() else {
-            (self.free_rows, self.free_slots, self.free_lds) = before;
+            (self.simds, self.free_lds) = before;
             return false;
         };
         dispatch.started.get_or_init(now);
-        let waves = places.iter().zip(0..).map(|(place, n)| Wave::launch(dispatch, id, n, place, hw)).collect();
-        let lds_base = places.first().map_or(0, |place| place.lds_base);
+        let mut waves = self.spare.pop().unwrap_or_default();
+        waves.extend(self.places.iter().zip(0..).map(|(place, n)| Wave::launch(dispatch, id, n, place, hw)));
+        let lds_base = self.places.first().map_or(0, |place| place.lds_base);
         self.groups.push(Group { dispatch: Arc::clone(dispatch), id, waves, lds_base });
         true
     }
@@ -223,7 +257,6 @@ impl Cu {
                     page = wave.page.take();
                 }
                 self.instructions += executed;
-                group.dispatch.instructions.fetch_add(executed, Ordering::Relaxed);
                 match turn_end {
                     TurnEnd::Turn => {}
                     TurnEnd::Barrier => group.waves[number].status = Status::AtBarrier,
@@ -247,16 +280,22 @@ impl Cu {
 
     /// Frees what ended work-groups held, and work-groups of dispatches that met a fault.
     fn retire(&mut self, over: &dyn Fn()) {
-        let (free_rows, free_slots, free_lds) = (&mut self.free_rows, &mut self.free_slots, &mut self.free_lds);
-        self.groups.retain(|group| {
+        let (simds, free_lds, spare) = (&mut self.simds, &mut self.free_lds, &mut self.spare);
+        self.groups.retain_mut(|group| {
             if !group.ended() && !group.dispatch.is_cut_short() {
                 return true;
             }
             for wave in &group.waves {
-                let at = u32::from(wave.state.row_base / ROW_GRANULE);
-                free_rows[wave.simd] |= run_mask(at, u32::from(wave.rows / ROW_GRANULE)) as u64;
-                free_slots[wave.simd] |= 1 << (wave.slot % SLOTS_PER_SIMD);
+                let (at, granules) = (wave.state.row_base / ROW_GRANULE, wave.rows / ROW_GRANULE);
+                let simd = &mut simds[wave.simd % SIMDS];
+                simd.rows |= run_mask(u32::from(at), u32::from(granules)) as u64;
+                simd.slots |= 1 << (wave.slot % SLOTS_PER_SIMD);
+                simd.free_rows += granules as u8;
+                simd.free_slots += 1;
             }
+            let mut waves = std::mem::take(&mut group.waves);
+            waves.clear();
+            spare.push(waves);
             *free_lds |= run_mask(group.lds_base / LDS_GRANULE, group.dispatch.lds_bytes / LDS_GRANULE);
             if group.dispatch.end_group() {
                 over();
@@ -357,8 +396,7 @@ fn report(group: &mut Group, number: usize) {
     wave.status = Status::Ended;
     let (kind, lane) = wave.state.fault.take().unwrap_or((FaultKind::IllegalInstruction { word: 0 }, None));
     let fault = Fault { kind, pc: wave.state.pc, workgroup: group.id, wave: number as u32, lane };
-    // A second fault of the same dispatch adds nothing.
-    let _ = group.dispatch.fault.set(fault);
+    group.dispatch.fail(fault);
 }
 
 /// A run of `len` ones from bit `at`.
@@ -382,6 +420,18 @@ fn find_run(free: u128, len: u32) -> Option<u32> {
     (runs != 0).then(|| runs.trailing_zeros())
 }
 
+/// As [`find_run`] for what a SIMD has.
+fn find_run_64(free: u64, len: u32) -> Option<u32> {
+    let (mut runs, mut covered) = (free, 1);
+    while covered < len {
+        let step = covered.min(len - covered);
+        // More than there can be in a row leaves nothing.
+        runs &= runs.checked_shr(step).unwrap_or(0);
+        covered += step;
+    }
+    (runs != 0).then(|| runs.trailing_zeros())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -398,6 +448,8 @@ mod tests {
             let free = run_mask(128 - len, len);
             assert_eq!(find_run(free, len), Some(128 - len), "{len}");
             assert_eq!(find_run(free >> 1 & !(1 << 127), len + 1), None, "{len}");
+            let narrow = 0x00f0_7f3f_ffff_c001;
+            assert_eq!(find_run_64(narrow, len), find_run(u128::from(narrow), len), "{len}");
         }
     }
 }

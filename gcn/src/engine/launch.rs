@@ -1,13 +1,14 @@
 //! From a kernel-dispatch packet to work-groups that fit a compute unit, or a reason why not.
 
+use super::wave::Start;
 use crate::aql::KernelDispatch;
 use crate::arch::{Arch, LANES};
-use crate::descriptor::{DescriptorError, KernelDescriptor};
+use crate::descriptor::{DESCRIPTOR_ALIGN, DESCRIPTOR_BYTES, DescriptorError, KernelDescriptor};
 use crate::fault::Fault;
 use crate::hardware::{LDS_BYTES, SIMD_ROWS, SIMDS, WAVE_SLOTS};
 use crate::memory::{Memory, MemoryFault};
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Work-items of a work-group at most.
 pub const MAX_WORKGROUP_ITEMS: u32 = 1024;
@@ -120,19 +121,63 @@ pub(super) struct Dispatch {
     pub(super) preload: [u32; PRELOAD_WORDS],
     /// Its work-groups wait for each other: all must be resident at once.
     pub(super) cooperative: bool,
-    /// Work-groups handed out.
-    next: AtomicU64,
-    /// Work-groups ended.
-    ended: AtomicU64,
-    /// Work-groups resident now.
-    pub(super) resident: AtomicU32,
-    /// Wave-instructions executed.
-    pub(super) instructions: AtomicU64,
+    /// See [`Dispatch::start`].
+    start: OnceLock<Start>,
     pub(super) fault: OnceLock<Fault>,
-    /// Its queue has gone: nothing more of it shall run.
-    pub(super) abandoned: AtomicBool,
     /// When the first work-group started, in host nanoseconds.
     pub(super) started: OnceLock<u64>,
+    progress: Progress,
+}
+
+/// How far a dispatch is: what its host threads write, away from what they read all the time.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+struct Progress {
+    /// Work-groups handed out, and [`CLOSED`].
+    taken: AtomicU64,
+    /// Work-groups ended.
+    ended: AtomicU64,
+}
+
+/// Set in [`Progress::taken`] when a fault or the end of the queue cuts a dispatch short: whoever is about to take a work-group finds it in the same
+/// step, so none begins after somebody has seen the dispatch over.
+const CLOSED: u64 = 1 << 63;
+
+/// Descriptors that were read before, by the kernel object's address: programs launch few kernels often, and making sense of one costs more than
+/// comparing its bytes. The bytes are read for every dispatch, so what is known is never out of date.
+#[derive(Debug)]
+pub(super) struct Descriptors(Box<[Option<Known>; DESCRIPTORS_KNOWN]>);
+
+/// Places for them; those of two kernels may be one, which costs time and nothing else.
+const DESCRIPTORS_KNOWN: usize = 64;
+
+#[derive(Clone, Copy, Debug)]
+struct Known {
+    bytes: [u8; DESCRIPTOR_BYTES],
+    descriptor: KernelDescriptor,
+}
+
+impl Default for Descriptors {
+    fn default() -> Descriptors {
+        Descriptors(Box::new([None; DESCRIPTORS_KNOWN]))
+    }
+}
+
+impl Descriptors {
+    /// Returns the descriptor at `address`.
+    fn read(&mut self, mem: &dyn Memory, address: u64) -> Result<KernelDescriptor, LaunchError> {
+        let mut bytes = [0u8; DESCRIPTOR_BYTES];
+        mem.read(address, &mut bytes).map_err(LaunchError::Unreadable)?;
+        let place = &mut self.0[(address / DESCRIPTOR_ALIGN) as usize % DESCRIPTORS_KNOWN];
+        if let Some(known) = place
+            && known.bytes == bytes
+        {
+            return Ok(known.descriptor);
+        }
+        let descriptor = KernelDescriptor::parse(&bytes)?;
+        *place = Some(Known { bytes, descriptor });
+        Ok(descriptor)
+    }
 }
 
 impl Dispatch {
@@ -140,6 +185,7 @@ impl Dispatch {
     pub(super) fn new(
         arch: Arch,
         mem: &dyn Memory,
+        known: &mut Descriptors,
         packet: &KernelDispatch,
         packet_address: u64,
         queue_address: u64,
@@ -160,9 +206,7 @@ impl Dispatch {
         if items > u64::from(MAX_WORKGROUP_ITEMS) {
             return Err(LaunchError::WorkgroupItems { items });
         }
-        let mut bytes = [0u8; 64];
-        mem.read(packet.kernel_object, &mut bytes).map_err(LaunchError::Unreadable)?;
-        let descriptor = KernelDescriptor::parse(&bytes)?;
+        let descriptor = known.read(mem, packet.kernel_object)?;
 
         let waves_per_group = (items as u32).div_ceil(LANES as u32);
         let waves_per_simd =
@@ -204,7 +248,7 @@ impl Dispatch {
             grid,
             workgroup,
             groups,
-            groups_total: groups.iter().fold(1u64, |a, &b| a.saturating_mul(b)),
+            groups_total: groups.iter().fold(1u64, |a, &b| a.saturating_mul(b)).min(CLOSED - 1),
             waves_per_group,
             lds_bytes: lds.next_multiple_of(LDS_GRANULE),
             private_bytes,
@@ -213,13 +257,10 @@ impl Dispatch {
             scratch_total: 0,
             preload,
             cooperative: false,
-            next: AtomicU64::new(0),
-            ended: AtomicU64::new(0),
-            resident: AtomicU32::new(0),
-            instructions: AtomicU64::new(0),
+            start: OnceLock::new(),
             fault: OnceLock::new(),
-            abandoned: AtomicBool::new(false),
             started: OnceLock::new(),
+            progress: Progress::default(),
         })
     }
 
@@ -233,40 +274,55 @@ impl Dispatch {
         (self.scratch_base, self.scratch_stride, self.scratch_total) = (base, stride, stride * slots);
     }
 
+    /// Returns what all of its waves begin with. Asked for once scratch has been assigned.
+    pub(super) fn start(&self) -> &Start {
+        self.start.get_or_init(|| Start::of(self))
+    }
+
     /// Hands out the next work-group's coordinates.
     pub(super) fn take_group(&self) -> Option<[u32; 3]> {
-        // Counted before it is taken, so that nobody sees the dispatch over in between.
-        self.resident.fetch_add(1, Ordering::AcqRel);
-        let next = |n| (n < self.groups_total && !self.is_cut_short()).then_some(n + 1);
-        let Ok(n) = self.next.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next) else {
-            self.resident.fetch_sub(1, Ordering::AcqRel);
-            return None;
-        };
+        let next = |taken| (taken < self.groups_total).then_some(taken + 1);
+        let n = self.progress.taken.fetch_update(Ordering::Acquire, Ordering::Relaxed, next).ok()?;
         let [x, y, _] = self.groups;
         Some([(n % x) as u32, (n / x % y) as u32, (n / x / y) as u32])
     }
 
+    /// Notes a fault, which cuts it short; the first one counts.
+    pub(super) fn fail(&self, fault: Fault) {
+        // A second fault of the same dispatch adds nothing.
+        let _ = self.fault.set(fault);
+        self.abandon();
+    }
+
+    /// Lets nothing more of it begin; what is resident is dropped by whoever runs it.
+    pub(super) fn abandon(&self) {
+        self.progress.taken.fetch_or(CLOSED, Ordering::AcqRel);
+    }
+
     /// Whether a fault or the end of its queue stops it before its work is done.
     pub(super) fn is_cut_short(&self) -> bool {
-        self.fault.get().is_some() || self.abandoned.load(Ordering::Acquire)
+        self.progress.taken.load(Ordering::Acquire) & CLOSED != 0
     }
 
     /// Whether work-groups wait to be handed out.
     pub(super) fn has_groups_left(&self) -> bool {
-        !self.is_cut_short() && self.next.load(Ordering::Relaxed) < self.groups_total
+        self.progress.taken.load(Ordering::Relaxed) < self.groups_total
     }
 
     /// Notes that a work-group has left its compute unit; returns whether the dispatch is over.
     pub(super) fn end_group(&self) -> bool {
-        self.ended.fetch_add(1, Ordering::Relaxed);
-        self.resident.fetch_sub(1, Ordering::AcqRel);
-        self.is_over()
+        let ended = self.progress.ended.fetch_add(1, Ordering::AcqRel) + 1;
+        self.is_over_with(ended)
     }
 
-    /// Whether nothing of it runs or will run: all work-groups ended, or a fault and no work-group resident.
+    /// Whether nothing of it runs or will run: all work-groups ended, or it was cut short and all that had begun have gone.
     pub(super) fn is_over(&self) -> bool {
-        let resident = self.resident.load(Ordering::Acquire);
-        resident == 0 && (self.is_cut_short() || self.ended.load(Ordering::Relaxed) == self.groups_total)
+        self.is_over_with(self.progress.ended.load(Ordering::Acquire))
+    }
+
+    fn is_over_with(&self, ended: u64) -> bool {
+        let taken = self.progress.taken.load(Ordering::Acquire);
+        ended == if taken & CLOSED != 0 { taken & !CLOSED } else { self.groups_total }
     }
 
     /// Returns the size of the work-group at `id`: smaller at the edges of a grid that is no multiple.

@@ -14,6 +14,7 @@ use crate::aql::PACKET_BYTES;
 
 mod code;
 mod context;
+mod crew;
 mod cu;
 mod launch;
 mod queue;

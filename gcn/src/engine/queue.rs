@@ -4,10 +4,14 @@
 //! write index says; the packet is copied once and only the copy is looked at; after it is done the slot's header becomes INVALID,
 //! then the read index moves on, then the completion signal is decremented. Slots are given back in ring order. Indices are
 //! private: what a tenant writes over the shared ones misleads nobody but itself.
+//!
+//! Fences of a header, whatever their scope, need nothing beside this: the header is loaded with acquire before a packet begins, decoded
+//! instructions are compared with the version of the code before its kernel does, and all that its waves stored, on whatever host thread, happens
+//! before the release store of its slot's header and the step of its signal. There is no cache that would have to be written back.
 
 use super::Host;
 use super::cu::Cu;
-use super::launch::{Dispatch, LaunchError};
+use super::launch::{Descriptors, Dispatch, LaunchError};
 use crate::aql::{
     BARRIER_SIGNALS, Body, Condition, Header, PACKET_BYTES, Packet, PacketError, TYPE_INVALID, queue, signal,
 };
@@ -16,7 +20,6 @@ use crate::fault::Fault;
 use crate::memory::{Memory, MemoryFault};
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 /// Packets of one queue that may be in flight.
 pub const MAX_IN_FLIGHT: usize = 16;
@@ -106,6 +109,7 @@ pub(super) struct Launcher<'a> {
     pub(super) host: &'a dyn Host,
     pub(super) scratch: &'a mut Scratch,
     pub(super) room: &'a mut Room,
+    pub(super) descriptors: &'a mut Descriptors,
 }
 
 impl Launcher<'_> {
@@ -358,12 +362,13 @@ impl Queue {
             let progress = match &packet.body {
                 Body::Kernel(kernel) => {
                     let (slot, structure) = (self.slot(number), self.spec.structure);
-                    let launched = Dispatch::new(with.arch, with.mem, kernel, slot, structure, number)
-                        .and_then(|mut dispatch| {
-                            dispatch.cooperative = self.is_cooperative(with.mem);
-                            with.admit(dispatch)
-                        })
-                        .map_err(|error| QueueError::Launch { error, packet: number })?;
+                    let launched =
+                        Dispatch::new(with.arch, with.mem, with.descriptors, kernel, slot, structure, number)
+                            .and_then(|mut dispatch| {
+                                dispatch.cooperative = self.is_cooperative(with.mem);
+                                with.admit(dispatch)
+                            })
+                            .map_err(|error| QueueError::Launch { error, packet: number })?;
                     let Some(dispatch) = launched else {
                         self.pending = Some(packet);
                         return Ok(());
@@ -439,7 +444,7 @@ impl Queue {
     /// Gives up everything in flight: the queue has failed or is being destroyed.
     pub(super) fn abandon(&mut self) {
         for dispatch in self.running() {
-            dispatch.abandoned.store(true, Ordering::Release);
+            dispatch.abandon();
         }
         self.in_flight.clear();
         self.pending = None;

@@ -190,6 +190,9 @@ impl Flipping {
 }
 
 impl Memory for Flipping {
+    fn lend(&self, then: &mut dyn FnMut(&dyn Memory)) {
+        then(self);
+    }
     fn read(&self, address: u64, out: &mut [u8]) -> Result<(), MemoryFault> {
         self.inner.read(address, out)?;
         if !self.after_header && out.len() == PACKET_BYTES {
@@ -332,6 +335,30 @@ fn launch_errors_have_names() {
     // Ones everywhere: reserved fields are set.
     let garbage = KernelDispatch { kernel_object: OUT, ..good };
     assert!(matches!(launch(garbage), LaunchError::Descriptor(_)));
+}
+
+/// Descriptors that were read before are known by their bytes: what a kernel object has become since counts.
+#[test]
+fn a_kernel_object_that_changes_is_launched_as_it_is() {
+    let mem = FlatMemory::new(BASE, BYTES);
+    kernel(&mem, &ROLL_CALL, 1);
+    let (mut context, mut hw, queue) = context(1);
+    let host = TestHost::new(u32::MAX);
+    let packet = Packet::kernel(&dispatch([64, 1, 1], [64, 1, 1]), true, SIGNAL);
+    for slot in 0..2 {
+        mem.write(RING + 64 * slot, &packet).unwrap();
+        context.run(&mut hw, &mem, &host);
+    }
+    assert_eq!(context.queue_error(queue), None);
+    assert_eq!(mem.load_acquire_u32(OUT), Ok(128));
+    mem.write(DESCRIPTOR + 63, &[0xff]).unwrap();
+    mem.write(RING + 128, &packet).unwrap();
+    context.run(&mut hw, &mem, &host);
+    let error = context.queue_error(queue);
+    assert!(
+        matches!(error, Some(QueueError::Launch { error: LaunchError::Descriptor(_), packet: 2 })),
+        "reserved bits are set: {error:?}"
+    );
 }
 
 #[test]

@@ -43,20 +43,30 @@ pub(super) struct Place {
     pub(super) lds_base: u32,
 }
 
-impl Wave {
-    /// Sets up wave `number` of work-group `id`: registers that the descriptor names are written, all others stay as they are.
-    pub(super) fn launch(d: &Dispatch, id: [u32; 3], number: u32, place: &Place, hw: &mut CuHardware) -> Wave {
-        let k = &d.descriptor;
-        let slot_of_device = u64::from(place.cu) * WAVE_SLOTS as u64 + place.slot as u64;
-        let wave_offset = slot_of_device * d.scratch_stride;
-        hw.use_up_to(place.simd, usize::from(place.row_base + place.rows), place.slot, place.lds_base + d.lds_bytes);
-        let s = &mut hw.sgpr[place.slot % WAVE_SLOTS];
+/// What all waves of a dispatch begin with, worked out once.
+#[derive(Debug)]
+pub(super) struct Start {
+    /// User registers: those that the descriptor asks for, in order.
+    user: [u32; USER_WORDS],
+    user_count: usize,
+    mode: u32,
+    vgprs: u16,
+    agprs: u16,
+    /// By what a lane's packed position is masked: 10 bits for each index that the descriptor asks for.
+    wanted_ids: u32,
+}
 
-        let mut next = 0;
-        let mut user = |words: &[u32]| {
-            for &word in words {
-                s[next & 127] = word;
-                next += 1;
+/// More user registers than any descriptor may ask for: with preloaded arguments behind all the others.
+const USER_WORDS: usize = 32;
+
+impl Start {
+    pub(super) fn of(d: &Dispatch) -> Start {
+        let k = &d.descriptor;
+        let (mut words, mut count) = ([0; USER_WORDS], 0);
+        let mut user = |more: &[u32]| {
+            for &word in more {
+                words[count % USER_WORDS] = word;
+                count += 1;
             }
         };
         let pair = |v: u64| [v as u32, (v >> 32) as u32];
@@ -85,8 +95,29 @@ impl Wave {
         if let Some(preload) = k.kernarg_preload {
             user(d.preload.get(..usize::from(preload.length_words)).unwrap_or(&d.preload));
         }
+        let wanted_ids = match k.workitem_id_dims {
+            1 => 0x3ff,
+            2 => 0xf_ffff,
+            _ => 0x3fff_ffff,
+        };
+        let (mode, vgprs, agprs) = (k.initial_mode(), k.arch_vgprs(), k.agprs());
+        Start { user: words, user_count: count.min(USER_WORDS), mode, vgprs, agprs, wanted_ids }
+    }
+}
+
+impl Wave {
+    /// Sets up wave `number` of work-group `id`: registers that the descriptor names are written, all others stay as they are.
+    pub(super) fn launch(d: &Dispatch, id: [u32; 3], number: u32, place: &Place, hw: &mut CuHardware) -> Wave {
+        let (k, start) = (&d.descriptor, d.start());
+        let slot_of_device = u64::from(place.cu) * WAVE_SLOTS as u64 + place.slot as u64;
+        let wave_offset = slot_of_device * d.scratch_stride;
+        hw.use_up_to(place.simd, usize::from(place.row_base + place.rows), place.slot, place.lds_base + d.lds_bytes);
+        let s = &mut hw.sgpr[place.slot % WAVE_SLOTS];
+        for (register, word) in s.iter_mut().zip(&start.user[..start.user_count]) {
+            *register = *word;
+        }
         // System registers follow the declared number of user registers, however many of those were filled.
-        next = usize::from(k.user_sgpr_count);
+        let mut next = usize::from(k.user_sgpr_count);
         for (wanted, value) in [
             (k.workgroup_id_x, id[0]),
             (k.workgroup_id_y, id[1]),
@@ -110,13 +141,14 @@ impl Wave {
 
         // Work-item ids are packed into one register: 10 bits each, zero where the descriptor does not ask for one (a program that
         // asks for x alone does not mask it). Counted up, as dividing for each lane took most of a launch.
-        let wanted = match k.workitem_id_dims {
-            1 => 0x3ff,
-            2 => 0xf_ffff,
-            _ => 0x3fff_ffff,
-        };
+        let wanted = start.wanted_ids;
         let (width, height) = (size[0].max(1), size[1].max(1));
-        let (mut x, mut y, mut z) = (first % width, first / width % height, first / (width * height));
+        // The first wave begins at the origin, and others of a work-group of one dimension in its only row.
+        let (mut x, mut y, mut z) = if first < width {
+            (first, 0, 0)
+        } else {
+            (first % width, first / width % height, first / (width * height))
+        };
         let ids: Row = if x + LANES as u32 <= width {
             // The usual case: the wave lies in one row of the work-group.
             core::array::from_fn(|lane| ((x + lane as u32) | y << 10 | z << 20) & wanted)
@@ -142,9 +174,9 @@ impl Wave {
                 mode: 0,
                 unusual: false,
                 row_base: place.row_base,
-                vgprs: k.arch_vgprs(),
+                vgprs: start.vgprs,
                 acc_offset: k.accum_offset,
-                agprs: k.agprs(),
+                agprs: start.agprs,
                 lds_base: place.lds_base,
                 lds_bytes: d.lds_bytes,
                 scratch: d.scratch_base.wrapping_add(wave_offset),
@@ -160,7 +192,7 @@ impl Wave {
             rows: place.rows,
             page: None,
         };
-        wave.state.set_mode(k.initial_mode());
+        wave.state.set_mode(start.mode);
         wave
     }
 }

@@ -9,6 +9,7 @@ use super::mode::M0;
 use crate::arch::LANES;
 use crate::hardware::{LDS_BYTES, Row};
 use crate::memory::active;
+use zerocopy::IntoBytes;
 
 const LDS_DWORDS: usize = LDS_BYTES / 4;
 
@@ -22,6 +23,25 @@ fn consecutive(first: u32) -> [u32; CHUNK] {
     out
 }
 
+/// Addresses of dwords that follow each other.
+#[inline(always)]
+fn following(first: u32) -> [u32; CHUNK] {
+    let mut out = [first; CHUNK];
+    for (k, address) in out.iter_mut().enumerate() {
+        *address = first.wrapping_add(4 * k as u32);
+    }
+    out
+}
+
+/// What sixteen lanes access together.
+#[derive(Clone, Copy)]
+struct Tile {
+    /// Its first byte in LDS.
+    from: usize,
+    /// A dword for each lane instead of the same bytes for all.
+    row: bool,
+}
+
 /// LDS as dwords. Which of them an access means is in [`Cx::lds_places`].
 #[inline(always)]
 fn lds_dwords(lds: &[u8; LDS_BYTES]) -> &[[u8; 4]; LDS_DWORDS] {
@@ -33,6 +53,26 @@ fn lds_dwords(lds: &[u8; LDS_BYTES]) -> &[[u8; 4]; LDS_DWORDS] {
 fn lds_dwords_mut(lds: &mut [u8; LDS_BYTES]) -> &mut [[u8; 4]; LDS_DWORDS] {
     // PANIC: the length is the constant's.
     lds.as_chunks_mut().0.try_into().expect("all of LDS")
+}
+
+/// One lane's read-modify-write of one dword, of which nothing comes back. A function and not a closure: that was called instead of inlined, at three
+/// times the price.
+#[inline(always)]
+fn count<A: Word>(
+    dwords: &mut [[u8; 4]; LDS_DWORDS],
+    places: &Row,
+    data: &Row,
+    second: &Row,
+    lane: usize,
+    f: &impl Fn(A, A, A) -> Option<A>,
+) {
+    // PANIC: none; see `Cx::lds_places`.
+    let word = &mut dwords[places[lane] as usize];
+    let value = |row: &Row| A::from_raw(u64::from(row[lane]));
+    let old = A::from_raw(u64::from(u32::from_le_bytes(*word)));
+    if let Some(new) = f(old, value(data), value(second)) {
+        *word = (new.to_raw() as u32).to_le_bytes();
+    }
 }
 
 impl Cx<'_> {
@@ -67,6 +107,54 @@ impl Cx<'_> {
         (outside == 0).then_some(at)
     }
 
+    /// Returns what each sixteen lanes of an access by all lanes have in common, if that is one element or, where `rows`, dwords that follow each
+    /// other, all of it within the window.
+    ///
+    /// Tiles are read like that: of a matrix in LDS every lane wants an element of its column, and all lanes of a row want the same one of theirs.
+    /// A compare or two say so, where working out each lane's place takes longer than the loads.
+    #[inline(always)]
+    fn lds_tiles(&self, address: &Row, offset: u32, bytes: usize, rows: bool) -> Option<[Tile; LANES / CHUNK]> {
+        let (base, end) = (self.w.lds_base as usize, self.w.lds_bytes as usize);
+        if base + end > LDS_BYTES {
+            return None;
+        }
+        let mut tiles = [Tile { from: 0, row: false }; LANES / CHUNK];
+        for (tile, at) in tiles.iter_mut().zip(address.as_chunks::<CHUNK>().0) {
+            let row = *at != [at[0]; CHUNK];
+            if row && !(rows && *at == following(at[0])) {
+                return None;
+            }
+            // As the hardware does, offsets are added without a carry: what wraps around is no tile.
+            let from = at[0].checked_add(offset)? as usize;
+            let len = if row { 4 * CHUNK } else { bytes };
+            if from + len > end {
+                return None;
+            }
+            *tile = Tile { from: base + from, row };
+        }
+        Some(tiles)
+    }
+
+    /// Loads `N` dwords a lane from tiles.
+    #[inline(always)]
+    fn lds_load_tiles<const N: usize>(&mut self, dst: Dst, tiles: &[Tile; LANES / CHUNK]) {
+        let mut out = [[0u32; LANES]; N];
+        for (c, tile) in tiles.iter().enumerate() {
+            for (d, out) in out.iter_mut().enumerate() {
+                let out = &mut out.as_chunks_mut::<CHUNK>().0[c];
+                // PANIC: none; see `lds_tiles`. A row is of one dword a lane.
+                if tile.row {
+                    out.as_mut_bytes().copy_from_slice(&self.lds[tile.from..][..4 * CHUNK]);
+                } else {
+                    *out = [Self::lds_word(&self.lds[..], tile.from + 4 * d); CHUNK];
+                }
+            }
+        }
+        for (d, out) in out.iter().enumerate() {
+            *self.row_mut(plus(dst, d), 0) = *out;
+        }
+    }
+
     #[inline(always)]
     fn lds_word(window: &[u8], at: usize) -> u32 {
         window.get(at..at + 4).and_then(|b| b.try_into().ok()).map_or(0, u32::from_le_bytes)
@@ -87,6 +175,12 @@ impl Cx<'_> {
             for (d, word) in words.into_iter().enumerate() {
                 self.put_all(plus(dst, d), word, mask);
             }
+            return;
+        }
+        if mask == !0
+            && let Some(tiles) = self.lds_tiles(address, offset, 4 * N, N == 1)
+        {
+            self.lds_load_tiles::<N>(dst, &tiles);
             return;
         }
         let mut rows = [[0; LANES]; N];
@@ -134,6 +228,22 @@ impl Cx<'_> {
     /// Stores `N` dwords of each lane of `mask`, lowest lane first.
     #[inline(always)]
     pub(super) fn lds_store<const N: usize>(&mut self, data: Src, mask: u64, address: &Row, offset: u32) {
+        if N == 1
+            && mask == !0
+            && let Some(tiles) = self.lds_tiles(address, offset, 4, true)
+        {
+            let row = self.lanes(data, 0);
+            for (tile, words) in tiles.iter().zip(row.as_chunks::<CHUNK>().0) {
+                // PANIC: none; see `lds_tiles`.
+                if tile.row {
+                    self.lds[tile.from..][..4 * CHUNK].copy_from_slice(words.as_bytes());
+                } else {
+                    // Of lanes that store to one place, the last one's value stays.
+                    self.lds[tile.from..][..4].copy_from_slice(&words[CHUNK - 1].to_le_bytes());
+                }
+            }
+            return;
+        }
         let rows: [Row; N] = core::array::from_fn(|d| self.lanes(data, d));
         // Only whole rows are stored at once: what inactive lanes would write must stay as it is.
         if mask == !0
@@ -230,13 +340,14 @@ impl Cx<'_> {
             // Counting and summing up: nothing comes back, so nothing that a later lane needs changes on the way.
             let (data, second) = (self.lanes(i.src[1], 0), self.lanes(i.src[1], 1));
             let dwords = lds_dwords_mut(self.lds);
-            for lane in active(mask) {
-                // PANIC: none; see `lds_places`.
-                let word = &mut dwords[places[lane] as usize];
-                let value = |row: &Row| A::from_raw(u64::from(row[lane]));
-                let old = A::from_raw(u64::from(u32::from_le_bytes(*word)));
-                if let Some(new) = f(old, value(&data), value(&second)) {
-                    *word = (new.to_raw() as u32).to_le_bytes();
+            if mask == !0 {
+                // Without a search for the next lane, which the one before it would wait for.
+                for lane in 0..LANES {
+                    count(dwords, &places, &data, &second, lane, &f);
+                }
+            } else {
+                for lane in active(mask) {
+                    count(dwords, &places, &data, &second, lane, &f);
                 }
             }
             return;

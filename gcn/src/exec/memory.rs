@@ -37,6 +37,12 @@ pub(super) struct Addresses {
 }
 
 impl Addresses {
+    /// All lanes, `bytes` apart from `first`.
+    fn run(first: u64, bytes: u32) -> Addresses {
+        let address = core::array::from_fn(|lane| first.wrapping_add(lane as u64 * u64::from(bytes)));
+        Addresses { address, mask: !0 }
+    }
+
     fn lanes(&self) -> Lanes<'_> {
         Lanes { address: &self.address, mask: self.mask }
     }
@@ -88,6 +94,79 @@ impl Cx<'_> {
             }
         }
         Addresses { address, mask: self.exec() }
+    }
+
+    /// Returns where the elements of a FLAT or GLOBAL instruction begin, if all lanes take part and their `bytes` follow each other.
+    ///
+    /// What programs do most of the time, so it is asked before anything is worked out lane by lane. Low halves that wrap around are left to
+    /// the lanes.
+    #[inline(always)]
+    fn global_run(&self, i: &Inst, bytes: u32) -> Option<u64> {
+        let Src::V(register) = i.src[0] else { return None };
+        let low = self.row(Dst::V(register), 0);
+        let (first, mut different) = (low[0], 0);
+        for (lane, address) in low.iter().enumerate() {
+            different |= address ^ first.wrapping_add(lane as u32 * bytes);
+        }
+        let base = if i.flags & flag::SADDR != 0 {
+            self.sgpr64(usize::from(i.sdst))
+        } else {
+            let high = self.row(Dst::V(register), 1);
+            for address in high {
+                different |= address ^ high[0];
+            }
+            u64::from(high[0]) << 32
+        };
+        let wraps = first.checked_add(LANES as u32 * bytes).is_none();
+        let run = different == 0 && !wraps && self.exec() == !0;
+        run.then(|| base.wrapping_add(u64::from(first)).wrapping_add_signed(i64::from(i.imm)))
+    }
+
+    /// Loads `N` dwords a lane that follow each other from `first`. Returns whether all of them could be read; if not, nothing has changed
+    /// that the lanes one by one would not change.
+    #[inline(always)]
+    fn load_run<const N: usize>(&mut self, dst: Dst, first: u64) -> bool {
+        let mem = self.mem;
+        if N == 1 {
+            return mem.read(first, self.row_mut(dst, 0).as_mut_bytes()).is_ok();
+        }
+        let mut flat = [[0u32; LANES]; N];
+        if mem.read(first, flat.as_mut_bytes()).is_err() {
+            return false;
+        }
+        // Lane by lane, all dwords of each: the compiler makes shuffles of whole vectors of this, and scatters where it is dword by dword.
+        let (words, mut rows) = (flat.as_flattened(), [[0u32; LANES]; N]);
+        for lane in 0..LANES {
+            for (d, row) in rows.iter_mut().enumerate() {
+                row[lane] = words[lane * N + d];
+            }
+        }
+        for (d, row) in rows.iter().enumerate() {
+            *self.row_mut(dst, d) = *row;
+        }
+        true
+    }
+
+    /// The mirror image of [`load_run`](Self::load_run), of registers only.
+    #[inline(always)]
+    fn store_run<const N: usize>(&mut self, data: Src, first: u64) -> bool {
+        let from = match data {
+            Src::V(r) => Dst::V(r),
+            Src::A(r) => Dst::A(r),
+            _ => return false,
+        };
+        if N == 1 {
+            return self.mem.write(first, self.row(from, 0).as_bytes()).is_ok();
+        }
+        let mut flat = [[0u32; LANES]; N];
+        let rows: [Row; N] = core::array::from_fn(|d| *self.row(from, d));
+        let words = flat.as_flattened_mut();
+        for lane in 0..LANES {
+            for (d, row) in rows.iter().enumerate() {
+                words[lane * N + d] = row[lane];
+            }
+        }
+        self.mem.write(first, flat.as_bytes()).is_ok()
     }
 
     /// Addresses of a SCRATCH instruction, after interleaving.
@@ -170,25 +249,8 @@ impl Cx<'_> {
     /// Loads `N` dwords a lane.
     #[inline(always)]
     fn load_words<const N: usize>(&mut self, dst: Dst, at: &Addresses) -> Result<(), LaneFault> {
-        if at.contiguous(4 * N as u64) {
-            if N == 1 {
-                let mem = self.mem;
-                if mem.read(at.address[0], self.row_mut(dst, 0).as_mut_bytes()).is_ok() {
-                    return Ok(());
-                }
-            } else {
-                let mut flat = [[0u32; LANES]; N];
-                if self.mem.read(at.address[0], flat.as_mut_bytes()).is_ok() {
-                    let words = flat.as_flattened();
-                    for d in 0..N {
-                        let row = self.row_mut(dst, d);
-                        for (lane, word) in row.iter_mut().enumerate() {
-                            *word = words[lane * N + d];
-                        }
-                    }
-                    return Ok(());
-                }
-            }
+        if at.contiguous(4 * N as u64) && self.load_run::<N>(dst, at.address[0]) {
+            return Ok(());
         }
         let mut rows: [Row; N] = core::array::from_fn(|d| *self.row(dst, d));
         let mut left = at.mask;
@@ -212,24 +274,10 @@ impl Cx<'_> {
     /// Stores `N` dwords a lane.
     #[inline(always)]
     fn store_words<const N: usize>(&mut self, data: Src, at: &Addresses) -> Result<(), LaneFault> {
-        let rows: [Row; N] = core::array::from_fn(|d| self.lanes(data, d));
-        if at.contiguous(4 * N as u64) {
-            let done = if N == 1 {
-                self.mem.write(at.address[0], rows[0].as_bytes())
-            } else {
-                let mut flat = [[0u32; LANES]; N];
-                let words = flat.as_flattened_mut();
-                for (d, row) in rows.iter().enumerate() {
-                    for (lane, word) in row.iter().enumerate() {
-                        words[lane * N + d] = *word;
-                    }
-                }
-                self.mem.write(at.address[0], flat.as_bytes())
-            };
-            if done.is_ok() {
-                return Ok(());
-            }
+        if at.contiguous(4 * N as u64) && self.store_run::<N>(data, at.address[0]) {
+            return Ok(());
         }
+        let rows: [Row; N] = core::array::from_fn(|d| self.lanes(data, d));
         self.mem.scatter(at.lanes(), &rows)
     }
 
@@ -278,13 +326,23 @@ impl Cx<'_> {
 
     #[inline(always)]
     pub(crate) fn global_load<const N: usize>(&mut self, i: &Inst) -> Flow {
-        let at = self.global_addresses(i);
+        let at = match self.global_run(i, 4 * N as u32) {
+            Some(first) if self.load_run::<N>(i.dst, first) => return Flow::Next,
+            // Somewhere on the way it is refused: the lanes find out where. Their registers may have been loaded over.
+            Some(first) => Addresses::run(first, 4 * N as u32),
+            None => self.global_addresses(i),
+        };
         let done = self.load_words::<N>(i.dst, &at);
         self.settle(done)
     }
 
     #[inline(always)]
     pub(crate) fn global_store<const N: usize>(&mut self, i: &Inst) -> Flow {
+        if let Some(first) = self.global_run(i, 4 * N as u32)
+            && self.store_run::<N>(i.src[1], first)
+        {
+            return Flow::Next;
+        }
         let at = self.global_addresses(i);
         let done = self.store_words::<N>(i.src[1], &at);
         self.settle(done)
@@ -292,6 +350,17 @@ impl Cx<'_> {
 
     #[inline(always)]
     pub(crate) fn global_load_narrow<const B: usize>(&mut self, i: &Inst, widen: impl Fn(u32, u32) -> u32) -> Flow {
+        if let Some(first) = self.global_run(i, B as u32) {
+            let mut flat = [[0u8; B]; LANES];
+            if self.mem.read(first, flat.as_flattened_mut()).is_ok() {
+                for (word, bytes) in self.row_mut(i.dst, 0).iter_mut().zip(&flat) {
+                    let mut raw = [0; 4];
+                    raw[..B].copy_from_slice(bytes);
+                    *word = widen(u32::from_le_bytes(raw), *word);
+                }
+                return Flow::Next;
+            }
+        }
         let at = self.global_addresses(i);
         let done = self.load_narrow::<B>(i.dst, &at, widen);
         self.settle(done)
@@ -299,6 +368,16 @@ impl Cx<'_> {
 
     #[inline(always)]
     pub(crate) fn global_store_narrow<const B: usize>(&mut self, i: &Inst, shift: u32) -> Flow {
+        if let Some(first) = self.global_run(i, B as u32) {
+            let row = self.lanes(i.src[1], 0);
+            let mut flat = [[0u8; B]; LANES];
+            for (bytes, word) in flat.iter_mut().zip(&row) {
+                bytes.copy_from_slice(&(word >> shift).to_le_bytes()[..B]);
+            }
+            if self.mem.write(first, flat.as_flattened()).is_ok() {
+                return Flow::Next;
+            }
+        }
         let at = self.global_addresses(i);
         let done = self.store_narrow::<B>(i.src[1], shift, &at);
         self.settle(done)
@@ -356,7 +435,22 @@ impl Cx<'_> {
         }
     }
 
+    /// As [`global_run`](Self::global_run), if none of it points into an aperture.
+    #[inline(always)]
+    fn flat_run(&self, i: &Inst, bytes: u32) -> Option<u64> {
+        let first = self.global_run(i, bytes)?;
+        let last = first.wrapping_add(u64::from(bytes) * LANES as u64 - 1);
+        (aperture(first) == Aperture::Global && aperture(last) == Aperture::Global).then_some(first)
+    }
+
     pub(crate) fn flat_load<const N: usize>(&mut self, i: &Inst) -> Flow {
+        if let Some(first) = self.flat_run(i, 4 * N as u32) {
+            if self.load_run::<N>(i.dst, first) {
+                return Flow::Next;
+            }
+            let done = self.load_words::<N>(i.dst, &Addresses::run(first, 4 * N as u32));
+            return self.settle(done);
+        }
         self.flat(
             i,
             // Private memory is interleaved by dword: wider accesses are split below.
@@ -367,6 +461,11 @@ impl Cx<'_> {
     }
 
     pub(crate) fn flat_store<const N: usize>(&mut self, i: &Inst) -> Flow {
+        if let Some(first) = self.flat_run(i, 4 * N as u32)
+            && self.store_run::<N>(i.src[1], first)
+        {
+            return Flow::Next;
+        }
         self.flat(
             i,
             4 * N as u64,

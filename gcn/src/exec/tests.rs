@@ -7,6 +7,7 @@ mod masks;
 mod matrix;
 mod memory;
 mod modes;
+mod patterns;
 mod sync;
 mod tiers;
 

@@ -3,15 +3,16 @@
 //! Kernels on several host threads look addresses up while the control thread adds and removes regions, so the list of regions
 //! is replaced as a whole and readers never wait. Tenant memory is only ever touched through [`Mapping`], which hands out no references to it.
 
+mod access;
+
 use crate::device::{
     Aliases, Allocate, Allocation, DeviceError, DeviceMemory, LoadedCode, LoadedKernel, Pool, Rights, Supplier,
 };
 use arc_swap::ArcSwap;
 use gcn::arch::Arch;
-use gcn::arch::LANES;
 use gcn::code_object::CodeObject;
-use gcn::memory::{Access, LaneFault, Lanes, Memory, MemoryFault, Refusal, active};
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use gcn::memory::{Access, LaneFault, Lanes, MemoryFault, Refusal, active};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use sys::mapping::{Mapping, OutOfBounds};
 use sys::memfd::MemFd;
@@ -117,6 +118,10 @@ impl AddressSpace {
             aliases: ArcSwap::from_pointee(Vec::new()),
             supplier: OnceLock::new(),
         }
+    }
+
+    fn space(&self) -> &AddressSpace {
+        self
     }
 
     fn books(&self) -> MutexGuard<'_, Books> {
@@ -478,91 +483,4 @@ impl Aliases for AddressSpace {
     fn set_supplier(&self, supplier: Supplier) {
         let _ = self.supplier.set(supplier);
     }
-}
-
-impl Memory for AddressSpace {
-    #[inline]
-    fn read(&self, address: u64, out: &mut [u8]) -> Result<(), MemoryFault> {
-        self.with(address, out.len() as u64, Access::Read, |m, at| m.read(at, out).ok())
-    }
-
-    #[inline]
-    fn write(&self, address: u64, data: &[u8]) -> Result<(), MemoryFault> {
-        self.with(address, data.len() as u64, Access::Write, |m, at| m.write(at, data).ok())
-    }
-
-    fn fetch(&self, address: u64, out: &mut [u8]) -> Result<(), MemoryFault> {
-        self.with(address, out.len() as u64, Access::Execute, |m, at| m.read(at, out).ok())
-    }
-
-    fn update_u32(&self, address: u64, update: &mut dyn FnMut(u32) -> Option<u32>) -> Result<u32, MemoryFault> {
-        self.with(address, 4, Access::Atomic, |m, at| Some(update_u32(m.atomic_u32(at)?, update)))
-    }
-
-    fn update_u64(&self, address: u64, update: &mut dyn FnMut(u64) -> Option<u64>) -> Result<u64, MemoryFault> {
-        self.with(address, 8, Access::Atomic, |m, at| Some(update_u64(m.atomic_u64(at)?, update)))
-    }
-
-    fn load_acquire_u32(&self, address: u64) -> Result<u32, MemoryFault> {
-        self.with(address, 4, Access::Read, |m, at| Some(m.atomic_u32(at)?.load(Ordering::Acquire)))
-    }
-
-    fn load_acquire_u64(&self, address: u64) -> Result<u64, MemoryFault> {
-        self.with(address, 8, Access::Read, |m, at| Some(m.atomic_u64(at)?.load(Ordering::Acquire)))
-    }
-
-    fn store_release_u32(&self, address: u64, value: u32) -> Result<(), MemoryFault> {
-        self.with(address, 4, Access::Write, |m, at| m.atomic_u32(at).map(|word| word.store(value, Ordering::Release)))
-    }
-
-    fn store_release_u64(&self, address: u64, value: u64) -> Result<(), MemoryFault> {
-        self.with(address, 8, Access::Write, |m, at| m.atomic_u64(at).map(|word| word.store(value, Ordering::Release)))
-    }
-
-    fn gather(&self, lanes: Lanes<'_>, out: &mut [[u32; LANES]]) -> Result<(), LaneFault> {
-        match out {
-            [row] => self.each_lane(lanes, 4, Access::Read, |memory, at, lane| {
-                row[lane] = memory.load_u32(at)?;
-                Ok(())
-            }),
-            [low, high] => self.each_lane(lanes, 8, Access::Read, |memory, at, lane| {
-                let pair = memory.load_u64(at)?;
-                (low[lane], high[lane]) = (pair as u32, (pair >> 32) as u32);
-                Ok(())
-            }),
-            rows => self.each_lane(lanes, 4 * rows.len() as u64, Access::Read, |memory, at, lane| {
-                for (row, k) in rows.iter_mut().zip(0..) {
-                    row[lane] = memory.load_u32(at + 4 * k)?;
-                }
-                Ok(())
-            }),
-        }
-    }
-
-    fn scatter(&self, lanes: Lanes<'_>, data: &[[u32; LANES]]) -> Result<(), LaneFault> {
-        match data {
-            [row] => self.each_lane(lanes, 4, Access::Write, |memory, at, lane| memory.store_u32(at, row[lane])),
-            [low, high] => self.each_lane(lanes, 8, Access::Write, |memory, at, lane| {
-                memory.store_u64(at, u64::from(low[lane]) | u64::from(high[lane]) << 32)
-            }),
-            rows => self.each_lane(lanes, 4 * rows.len() as u64, Access::Write, |memory, at, lane| {
-                for (row, k) in rows.iter().zip(0..) {
-                    memory.store_u32(at + 4 * k, row[lane])?;
-                }
-                Ok(())
-            }),
-        }
-    }
-
-    fn code_version(&self) -> u64 {
-        self.code_version.load(Ordering::Acquire)
-    }
-}
-
-fn update_u32(word: &AtomicU32, update: &mut dyn FnMut(u32) -> Option<u32>) -> u32 {
-    word.fetch_update(Ordering::SeqCst, Ordering::SeqCst, update).unwrap_or_else(|old| old)
-}
-
-fn update_u64(word: &AtomicU64, update: &mut dyn FnMut(u64) -> Option<u64>) -> u64 {
-    word.fetch_update(Ordering::SeqCst, Ordering::SeqCst, update).unwrap_or_else(|old| old)
 }

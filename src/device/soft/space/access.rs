@@ -1,0 +1,194 @@
+//! Accesses of kernels to the address space: checked against its regions and their rights, then made on the mapping behind them.
+//!
+//! Promise: an access finds what is mapped when it is made, through the space and through a [`View`] that a thread was lent alike.
+
+use super::{AddressSpace, Region, at_or_before};
+use arc_swap::{ArcSwap, Cache};
+use gcn::arch::LANES;
+use gcn::memory::{Access, LaneFault, Lanes, Memory, MemoryFault, Refusal};
+use std::cell::{Cell, RefCell};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use sys::mapping::{Mapping, OutOfBounds};
+
+/// Places that a [`View`] remembers.
+const RECENT: usize = 16;
+/// Bits of an address below which neighbours share a place: 64 KiB, so that walking through a buffer rarely searches.
+const RECENT_SHIFT: u32 = 16;
+
+/// The address space as one host thread uses it during a run: the list of regions is held instead of taken for each access, and the region of
+/// an address is looked for where its neighbours were.
+///
+/// A list that has been replaced is noticed at the next access, so what is mapped and unmapped counts at once. Memory that was freed stays
+/// until then, or until the run looks at its queues again.
+struct View<'a> {
+    space: &'a AddressSpace,
+    regions: RefCell<Cache<&'a ArcSwap<Vec<Region>>, Arc<Vec<Region>>>>,
+    /// Indices of regions, by address. What they say is checked, so they may be of another list.
+    recent: [Cell<u32>; RECENT],
+}
+
+impl<'a> View<'a> {
+    fn new(space: &'a AddressSpace) -> View<'a> {
+        let regions = RefCell::new(Cache::new(&space.regions));
+        View { space, regions, recent: Default::default() }
+    }
+
+    fn space(&self) -> &'a AddressSpace {
+        self.space
+    }
+
+    /// Returns the region that `bytes` from `address` lie in, and where in its memory.
+    #[inline(always)]
+    fn place<'r>(&self, regions: &'r [Region], address: u64, bytes: u64) -> Option<(&'r Region, usize)> {
+        // Buffers mostly lie side by side: the multiplier spreads their places.
+        let key = (address >> RECENT_SHIFT).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (u64::BITS - RECENT.ilog2());
+        let recent = &self.recent[key as usize % RECENT];
+        if let Some(region) = regions.get(recent.get() as usize)
+            && let Some(offset) = region.place(address, bytes)
+        {
+            return Some((region, offset));
+        }
+        let at = at_or_before(regions, address);
+        let region = regions.get(at)?;
+        let offset = region.place(address, bytes)?;
+        recent.set(at as u32);
+        Some((region, offset))
+    }
+
+    /// As [`AddressSpace::with`].
+    #[inline(always)]
+    fn with<R>(
+        &self,
+        address: u64,
+        bytes: u64,
+        access: Access,
+        then: impl FnOnce(&Mapping, usize) -> Option<R>,
+    ) -> Result<R, MemoryFault> {
+        // Nobody asks again from within `then`; who did would be served by the space.
+        if let Ok(mut regions) = self.regions.try_borrow_mut()
+            && let Some((region, offset)) = self.place(regions.load(), address, bytes)
+            && region.allows(access)
+        {
+            return then(&region.memory, offset).ok_or(MemoryFault { address, access, refusal: Refusal::Misaligned });
+        }
+        self.space.with(address, bytes, access, then)
+    }
+
+    /// As [`AddressSpace::each_lane`].
+    #[inline(always)]
+    fn each_lane(
+        &self,
+        lanes: Lanes<'_>,
+        bytes: u64,
+        access: Access,
+        then: impl FnMut(&Mapping, usize, usize) -> Result<(), OutOfBounds>,
+    ) -> Result<(), LaneFault> {
+        self.space.each_lane(lanes, bytes, access, then)
+    }
+}
+
+/// Accesses of kernels, through whatever finds regions: the space itself, or a thread's view of it.
+macro_rules! memory {
+    ($finder:ty) => {
+        impl Memory for $finder {
+            #[inline]
+            fn read(&self, address: u64, out: &mut [u8]) -> Result<(), MemoryFault> {
+                self.with(address, out.len() as u64, Access::Read, |m, at| m.read(at, out).ok())
+            }
+
+            #[inline]
+            fn write(&self, address: u64, data: &[u8]) -> Result<(), MemoryFault> {
+                self.with(address, data.len() as u64, Access::Write, |m, at| m.write(at, data).ok())
+            }
+
+            fn fetch(&self, address: u64, out: &mut [u8]) -> Result<(), MemoryFault> {
+                self.with(address, out.len() as u64, Access::Execute, |m, at| m.read(at, out).ok())
+            }
+
+            fn update_u32(&self, address: u64, update: &mut dyn FnMut(u32) -> Option<u32>) -> Result<u32, MemoryFault> {
+                self.with(address, 4, Access::Atomic, |m, at| Some(update_u32(m.atomic_u32(at)?, update)))
+            }
+
+            fn update_u64(&self, address: u64, update: &mut dyn FnMut(u64) -> Option<u64>) -> Result<u64, MemoryFault> {
+                self.with(address, 8, Access::Atomic, |m, at| Some(update_u64(m.atomic_u64(at)?, update)))
+            }
+
+            fn load_acquire_u32(&self, address: u64) -> Result<u32, MemoryFault> {
+                self.with(address, 4, Access::Read, |m, at| Some(m.atomic_u32(at)?.load(Ordering::Acquire)))
+            }
+
+            fn load_acquire_u64(&self, address: u64) -> Result<u64, MemoryFault> {
+                self.with(address, 8, Access::Read, |m, at| Some(m.atomic_u64(at)?.load(Ordering::Acquire)))
+            }
+
+            fn store_release_u32(&self, address: u64, value: u32) -> Result<(), MemoryFault> {
+                self.with(address, 4, Access::Write, |m, at| {
+                    m.atomic_u32(at).map(|word| word.store(value, Ordering::Release))
+                })
+            }
+
+            fn store_release_u64(&self, address: u64, value: u64) -> Result<(), MemoryFault> {
+                self.with(address, 8, Access::Write, |m, at| {
+                    m.atomic_u64(at).map(|word| word.store(value, Ordering::Release))
+                })
+            }
+
+            fn gather(&self, lanes: Lanes<'_>, out: &mut [[u32; LANES]]) -> Result<(), LaneFault> {
+                match out {
+                    [row] => self.each_lane(lanes, 4, Access::Read, |memory, at, lane| {
+                        row[lane] = memory.load_u32(at)?;
+                        Ok(())
+                    }),
+                    [low, high] => self.each_lane(lanes, 8, Access::Read, |memory, at, lane| {
+                        let pair = memory.load_u64(at)?;
+                        (low[lane], high[lane]) = (pair as u32, (pair >> 32) as u32);
+                        Ok(())
+                    }),
+                    rows => self.each_lane(lanes, 4 * rows.len() as u64, Access::Read, |memory, at, lane| {
+                        for (row, k) in rows.iter_mut().zip(0..) {
+                            row[lane] = memory.load_u32(at + 4 * k)?;
+                        }
+                        Ok(())
+                    }),
+                }
+            }
+
+            fn scatter(&self, lanes: Lanes<'_>, data: &[[u32; LANES]]) -> Result<(), LaneFault> {
+                match data {
+                    [row] => {
+                        self.each_lane(lanes, 4, Access::Write, |memory, at, lane| memory.store_u32(at, row[lane]))
+                    }
+                    [low, high] => self.each_lane(lanes, 8, Access::Write, |memory, at, lane| {
+                        memory.store_u64(at, u64::from(low[lane]) | u64::from(high[lane]) << 32)
+                    }),
+                    rows => self.each_lane(lanes, 4 * rows.len() as u64, Access::Write, |memory, at, lane| {
+                        for (row, k) in rows.iter().zip(0..) {
+                            memory.store_u32(at + 4 * k, row[lane])?;
+                        }
+                        Ok(())
+                    }),
+                }
+            }
+
+            fn code_version(&self) -> u64 {
+                self.space().code_version.load(Ordering::Acquire)
+            }
+
+            fn lend(&self, then: &mut dyn FnMut(&dyn Memory)) {
+                then(&View::new(self.space()));
+            }
+        }
+    };
+}
+
+memory!(AddressSpace);
+memory!(View<'_>);
+
+fn update_u32(word: &AtomicU32, update: &mut dyn FnMut(u32) -> Option<u32>) -> u32 {
+    word.fetch_update(Ordering::SeqCst, Ordering::SeqCst, update).unwrap_or_else(|old| old)
+}
+
+fn update_u64(word: &AtomicU64, update: &mut dyn FnMut(u64) -> Option<u64>) -> u64 {
+    word.fetch_update(Ordering::SeqCst, Ordering::SeqCst, update).unwrap_or_else(|old| old)
+}
