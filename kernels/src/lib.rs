@@ -11,12 +11,14 @@
 //! Results are exact to the bit wherever the order of operations is fixed and every one of them is IEEE 754. Only `nbody`
 //! has a tolerance, because `v_rsq_f32` is specified to 1 ULP and no closer; its bound is derived where it is computed.
 //!
-//! [`scrub`] is apart: a program for every processor, that clears what others left; `canary` is its judge.
+//! Two are apart: [`scrub`], a program for every processor, that clears what others left, with `canary` for a judge; and [`abi`], which tells what
+//! it was given, in every version of code objects.
 //!
 //! The committed objects are what `cargo xtask kernels` builds from `src-gpu/`; CI compares the bytes.
 
 #![forbid(unsafe_code)]
 
+pub mod abi;
 mod case;
 mod check;
 mod programs;

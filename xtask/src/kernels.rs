@@ -50,8 +50,30 @@ const LINK: &[&str] = &["-shared", "--strip-all", "--build-id=none", "--no-undef
 
 /// The folder of the scrubbing program's objects, one for each processor.
 const SCRUB: &str = "scrub";
+/// The folder of the program that tells what it was given, in every version of code objects.
+const ABI: &str = "abi";
 /// Folders of objects.
-const FOLDERS: [&str; 3] = ["gfx90a", "gfx942", SCRUB];
+const FOLDERS: [&str; 4] = ["gfx90a", "gfx942", SCRUB, ABI];
+/// Its objects for each target: name, version, and what is defined beside.
+const ABI_OBJECTS: [(&str, u32, Option<&str>); 4] =
+    [("v4", 4, None), ("v4-hostcall", 4, Some("-DHOSTCALL")), ("v5", 5, None), ("v6", 6, None)];
+/// What it is compiled with instead of [`COMPILE`]. Warnings stay warnings: clang 19 has one for version 6 itself.
+const COMPILE_ABI: &[&str] = &[
+    "-x",
+    "c",
+    "-target",
+    "amdgcn-amd-amdhsa",
+    "-std=c17",
+    "-nogpulib",
+    "-fvisibility=hidden",
+    "-Wall",
+    "-Wextra",
+    // `printf` with its format in constant memory, as OpenCL has it.
+    "-Wno-incompatible-library-redeclaration",
+    "-Qn",
+    "-g0",
+    "-c",
+];
 /// What it is built with in addition where a work-group may lie on one compute unit or on two, from GFX10 on: on one.
 const ONE_UNIT: &str = "-mcumode";
 
@@ -68,15 +90,17 @@ pub(crate) fn rebuild(check: bool) -> Result<()> {
     }
 
     let temporary = Temporary::new()?;
-    let scrub = room.join("src-scrub");
-    let (sources, scrub) = if check {
-        (copy_of(&sources, &temporary.0.join("sources"))?, copy_of(&scrub, &temporary.0.join("scrub"))?)
+    let (scrub, abi) = (room.join("src-scrub"), room.join("src-abi"));
+    let (sources, scrub, abi) = if check {
+        let copy = |from: &Path, name: &str| copy_of(from, &temporary.0.join(name));
+        (copy(&sources, "sources")?, copy(&scrub, "scrub")?, copy(&abi, "abi")?)
     } else {
-        (sources, scrub)
+        (sources, scrub, abi)
     };
     let work = temporary.0.join("build");
     let mut built = build(&sources, &work)?;
     build_scrub(&scrub.join("scrub.cl"), &sources, &work, &mut built)?;
+    build_abi(&abi.join("hidden.c"), &work, &mut built)?;
     let differences = compare(&read_objects(&committed)?, &built);
     if check {
         ensure!(
@@ -132,6 +156,20 @@ fn build_scrub(source: &Path, headers: &Path, work: &Path, built: &mut Objects) 
     Ok(())
 }
 
+/// Builds the program that tells what it was given, for every target in every version.
+fn build_abi(source: &Path, work: &Path, built: &mut Objects) -> Result<()> {
+    for target in TARGETS {
+        for (name, version, define) in ABI_OBJECTS {
+            let abi = format!("-DABI={version}");
+            let version = format!("-mcode-object-version={version}");
+            let options: Vec<&str> = [LEVEL, &version, &abi].into_iter().chain(define).collect();
+            let object = compile_with(COMPILE_ABI, source, None, target, &options, work)?;
+            built.insert(Path::new(ABI).join(format!("{target}-{name}")).with_extension("co"), object);
+        }
+    }
+    Ok(())
+}
+
 /// Asks the compiler for the processors that run HSA programs: all but GFX6, which has no flat addresses, and the generic names, which no
 /// card reports.
 fn processors() -> Result<Vec<String>> {
@@ -152,17 +190,26 @@ fn processors() -> Result<Vec<String>> {
 
 /// Compiles and links one source; returns the code object.
 fn compile(source: &Path, headers: &Path, target: &str, options: &[&str], work: &Path) -> Result<Vec<u8>> {
+    compile_with(COMPILE, source, Some(headers), target, options, work)
+}
+
+/// As [`compile`] with other flags, and a folder of headers or none.
+fn compile_with(
+    flags: &[&str],
+    source: &Path,
+    headers: Option<&Path>,
+    target: &str,
+    options: &[&str],
+    work: &Path,
+) -> Result<Vec<u8>> {
     let relocatable = work.join("object.o");
     let linked = work.join("object.co");
-    run(Command::new(COMPILER)
-        .args(COMPILE)
-        .args(options)
-        .arg(format!("-mcpu={target}"))
-        .arg("-I")
-        .arg(headers)
-        .arg("-o")
-        .arg(&relocatable)
-        .arg(source))?;
+    let mut compiler = Command::new(COMPILER);
+    compiler.args(flags).args(options).arg(format!("-mcpu={target}"));
+    if let Some(headers) = headers {
+        compiler.arg("-I").arg(headers);
+    }
+    run(compiler.arg("-o").arg(&relocatable).arg(source))?;
     run(Command::new(LINKER).args(LINK).arg("-o").arg(&linked).arg(&relocatable))?;
     read(&linked)
 }
@@ -241,7 +288,7 @@ fn read_objects(folder: &Path) -> Result<Objects> {
 /// Copies the files of a folder to a new one and returns that.
 fn copy_of(from: &Path, to: &Path) -> Result<PathBuf> {
     fs::create_dir_all(to).with_context(|| format!("cannot create {}", to.display()))?;
-    for extension in ["cl", "h"] {
+    for extension in ["cl", "c", "h"] {
         for path in files_in(from, extension)? {
             let copy = to.join(path.file_name().unwrap_or_default());
             fs::copy(&path, &copy).with_context(|| format!("cannot copy {} to {}", path.display(), copy.display()))?;
