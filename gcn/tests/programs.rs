@@ -109,8 +109,9 @@ fn places(random: &mut impl FnMut() -> u64, count: usize) -> Vec<u64> {
 }
 
 /// Every program at places that a seed chooses, other tenants' programs in between on the same compute units: `canary_write`, which fills all
-/// registers and all LDS of a unit, and two that use LDS and private memory. All memory must be the same to the bit, code and arguments included.
-/// What does not depend on the schedule runs on several host threads too, and leaves what it leaves on one.
+/// registers and all LDS of a unit, and two that use LDS and private memory. All memory must be the same to the bit, code, arguments and
+/// private memory included. What does not depend on the schedule runs on several host threads too, and leaves what it leaves on one; but for
+/// private memory, because which wave has which slot does depend on it.
 fn all_give_way(target: Target) {
     let mut seed = 0x2545_f491_4f6c_dd1du64;
     let mut random = || {
@@ -129,14 +130,15 @@ fn all_give_way(target: Target) {
         })
         .collect();
     let mut machine = Machine::new();
-    let (mut points, mut turn) = (0, 0);
+    let (mut points, mut turn, mut private) = (0, 0, 0);
     for kernel in programs() {
         let (case, object) = (kernel.small_case(5), kernel.code_object(target));
         let mut whole = machine.session(target, object, &case, 1);
         whole.submit();
         assert!(whole.run(u64::MAX).0);
-        let plain = whole.everything();
+        let (plain, plain_private) = (whole.everything(), whole.private_memory());
         drop(whole);
+        private += usize::from(plain_private.iter().any(|byte| *byte != plain_private[0]));
         for (threads, count) in [(1, 30), (2, 6), (4, 6)] {
             if threads > 1 && depends_on_the_schedule(kernel.name) {
                 continue;
@@ -154,11 +156,18 @@ fn all_give_way(target: Target) {
             }
             let place = format!("{} on {target}, {threads} threads, stopped at {stops:?}", kernel.name);
             assert!(session.everything() == plain, "{place}: memory is not what it is without stops");
+            if threads == 1 {
+                assert!(
+                    session.private_memory() == plain_private,
+                    "{place}: private memory is not what it is without stops"
+                );
+            }
             assert_eq!(case.check(&session.buffers()), Ok(()), "{place}");
         }
     }
     println!("{target}: {points} suspends");
     assert!(points > 1000, "only {points} suspends");
+    assert!(private >= 2, "only {private} programs use private memory");
     assert_eq!(cases[0].check(&others[0].buffers()), Ok(()), "the other tenant filled everything");
 }
 
@@ -170,6 +179,51 @@ fn gfx90a_programs_give_way_to_others_anywhere() {
 #[test]
 fn gfx942_programs_give_way_to_others_anywhere() {
     all_give_way(Target::Gfx942);
+}
+
+/// What is between instructions and not in registers alone, or in many of them: registers chosen by index, waits for the whole grid, products of
+/// the matrix cores. Suspended after every single instruction, with everything of the compute units overwritten meanwhile.
+fn all_stopped_at_every_instruction(target: Target) {
+    let mut machine = Machine::new();
+    let mut points = 0;
+    for name in ["vector_index", "global_sync", "mfma_f32", "mfma_f16", "mfma_i8", "mfma_f64"] {
+        let kernel = kernels::find(name).unwrap();
+        let (case, object) = (kernel.small_case(3), kernel.code_object(target));
+        let mut whole = machine.session(target, object, &case, 1);
+        whole.submit();
+        let (done, instructions) = whole.run(u64::MAX);
+        assert!(done);
+        let plain = whole.buffers();
+        drop(whole);
+        let mut session = machine.session(target, object, &case, 1);
+        session.submit();
+        session.look_always();
+        let mut stopped = 0;
+        // One question is asked before the first instruction.
+        while !session.run(1).0 {
+            session.step_aside(stopped);
+            stopped += 1;
+        }
+        // Nobody asks after the last instruction of a wave, nor after one that gives up its turn.
+        assert!(u64::from(stopped) > instructions / 2, "{name} on {target}: {stopped} stops in {instructions}");
+        assert_eq!(case.check(&session.buffers()), Ok(()), "{name} on {target}");
+        if !depends_on_the_schedule(name) {
+            assert!(session.buffers() == plain, "{name} on {target}: suspends changed the result");
+        }
+        points += stopped;
+    }
+    println!("{target}: {points} suspends");
+    assert!(points > 1000, "only {points} suspends");
+}
+
+#[test]
+fn gfx90a_programs_survive_being_suspended_at_every_instruction() {
+    all_stopped_at_every_instruction(Target::Gfx90a);
+}
+
+#[test]
+fn gfx942_programs_survive_being_suspended_at_every_instruction() {
+    all_stopped_at_every_instruction(Target::Gfx942);
 }
 
 /// Memory, lane exchange and control flow included: what one tier leaves in memory, all leave there.

@@ -6,7 +6,7 @@ use gcn::aql::{KernelDispatch, Packet, TYPE_INVALID};
 use gcn::arch::{Arch, PRIVATE_APERTURE_HI, SHARED_APERTURE_HI};
 use gcn::code_object::CodeObject;
 use gcn::engine::{Config, Context, Host, Outcome, QueueError, QueueId, QueueSpec};
-use gcn::hardware::CuHardware;
+use gcn::hardware::{CuHardware, WAVE_SLOTS};
 use gcn::kernarg::{KernargBuilder, Launch};
 use gcn::memory::{FlatMemory, Memory};
 use kernels::{Arg, Case, Target};
@@ -20,6 +20,8 @@ const BYTES: usize = 160 << 20;
 /// The upper part of memory is scratch.
 const SCRATCH: u64 = BASE + (32 << 20);
 const SLOTS: u32 = 4;
+/// What private memory holds before a program runs.
+const UNTOUCHED: u8 = 0xc3;
 
 /// Asks to stop after a number of questions; notes what failed.
 #[derive(Default)]
@@ -63,6 +65,8 @@ pub(crate) struct Session<'a> {
     signal: u64,
     /// Where what was placed for it ends.
     end: u64,
+    /// Bytes of private memory behind [`SCRATCH`], for every wave slot.
+    scratch_bytes: usize,
     put: u64,
     hw: Box<[CuHardware]>,
     context: Context,
@@ -145,7 +149,11 @@ impl Machine {
         let hw = CuHardware::power_on(CUS as usize);
         let end = self.next;
         let fuel = Fuel::default();
-        Session { mem: &self.mem, case, dispatch, addresses, ring, signal, end, put: 0, hw, context, fuel }
+        let wave_bytes = (dispatch.private_segment_size.next_multiple_of(4) * 64).next_multiple_of(1024);
+        let scratch_bytes = wave_bytes as usize * WAVE_SLOTS * CUS as usize;
+        self.mem.write(SCRATCH, &vec![UNTOUCHED; scratch_bytes]).unwrap();
+        let mem = &self.mem;
+        Session { mem, case, dispatch, addresses, ring, signal, end, scratch_bytes, put: 0, hw, context, fuel }
     }
 }
 
@@ -203,6 +211,13 @@ impl Session<'_> {
     pub(crate) fn everything(&self) -> Vec<u8> {
         let mut bytes = vec![0; (self.end - BASE) as usize];
         self.mem.read(BASE, &mut bytes).unwrap();
+        bytes
+    }
+
+    /// Returns the private memory of all wave slots, with what ended waves left in it.
+    pub(crate) fn private_memory(&self) -> Vec<u8> {
+        let mut bytes = vec![0; self.scratch_bytes];
+        self.mem.read(SCRATCH, &mut bytes).unwrap();
         bytes
     }
 
