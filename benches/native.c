@@ -8,6 +8,9 @@
 #include <string.h>
 #include <time.h>
 
+// Large sizes take longer than the span: still not one run alone.
+enum { RUNS_MIN = 8 };
+
 static uint64_t now(void) {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
@@ -138,21 +141,24 @@ int main(int count, char **arguments) {
     static const struct {
         const char *name;
         void (*run)(size_t);
-    } all[] = {{"vector_add", vector_add}, {"matmul", matmul},       {"nbody", nbody},
-               {"mandelbrot", mandelbrot}, {"histogram", histogram}, {"sha256", sha256}};
+    } all[] = {{"vector_add", vector_add}, {"vector_add4", vector_add}, {"matmul", matmul}, {"nbody", nbody},
+               {"mandelbrot", mandelbrot}, {"histogram", histogram},    {"sha256", sha256}};
     if (count != 3)
         return 2;
     for (size_t k = 0; k < sizeof all / sizeof *all; k++) {
         if (strcmp(arguments[1], all[k].name))
             continue;
         size_t n = strtoul(arguments[2], 0, 10);
+        // The first run makes the data and meets its pages for the first time.
+        all[k].run(n);
         uint64_t best = UINT64_MAX, until = now() + 200000000u;
+        int runs = 0;
         do {
             uint64_t start = now();
             all[k].run(n);
             uint64_t took = now() - start;
             best = took < best ? took : best;
-        } while (now() < until);
+        } while (++runs < RUNS_MIN || now() < until);
         printf("%llu\n", (unsigned long long)best);
         return 0;
     }

@@ -30,6 +30,7 @@ use crate::{Kernel, Level, Target};
 
 pub(crate) const ALL: &[Kernel] = &[
     vector_add::KERNEL,
+    vector_add::QUADS,
     saxpy::KERNEL,
     matmul::KERNEL,
     reduction::KERNEL,
