@@ -3,7 +3,8 @@
 //! Promises:
 //! - this process becomes the program, so its number, exit code, signals, standard streams and terminal are the program's own;
 //! - the program gets the drop-in library in the place of AMD's, wherever it or its RPATH would have found that one; the socket; the tenant;
-//!   a view in which rocminfo's check for a driver succeeds; and nothing else;
+//!   a view in which rocminfo's check for a driver succeeds, or a library that answers it where the kernel gives programs no view of their own; and nothing
+//!   else;
 //! - what was really loaded is looked at, and told on standard error when it is not ours.
 
 use std::ffi::{OsStr, OsString};
@@ -23,6 +24,8 @@ use crate::config::paths::Socket;
 const LIBRARY: &str = "libhsa-runtime64.so.1";
 /// What a build tree calls it.
 const BUILT: &str = "libwavegate_capi.so";
+/// The library that answers rocminfo's check, by the same name when built and when installed.
+const ANSWERS: &str = "libwavegate_view.so";
 /// Where it lies below the folder of an installed `bin/wavegate`'s parent.
 const INSTALLED: &str = "lib/wavegate";
 /// How long the program may take to load its libraries until nobody looks any more.
@@ -133,15 +136,16 @@ fn prepare(args: RunArgs) -> Result<(Command, OsString), RunError> {
         None => command.env_remove(client::environment::TENANT),
     };
     let exe = std::env::current_exe().map_err(RunError::WhereAmI)?;
+    let mut preload = Vec::new();
     match args.library.map_or_else(|| find_library(&exe), Ok) {
         Ok(path) => {
             let library = fs::canonicalize(&path).map_err(|source| RunError::Library { path, source })?;
-            // Loaded before everything else, it is what every later library with this name is found to be, RPATH or not.
-            command.env("LD_PRELOAD", listed(library.as_os_str(), "LD_PRELOAD"));
             if let Some(folder) = library.parent().filter(|_| library.file_name().is_some_and(|name| name == LIBRARY)) {
                 command.env("LD_LIBRARY_PATH", listed(folder.as_os_str(), "LD_LIBRARY_PATH"));
             }
             watch(&library);
+            // Loaded before everything else, it is what every later library with this name is found to be, RPATH or not.
+            preload.push(library);
         }
         // Programs over the client library need none.
         Err(error) => eprintln!("wavegate: {error}; HIP programs will find no device"),
@@ -149,22 +153,40 @@ fn prepare(args: RunArgs) -> Result<(Command, OsString), RunError> {
     if !args.plain
         && let Err(error) = show_driver(&mut command)
     {
-        eprintln!(
-            "wavegate: no view of its own for {}: {error}; rocminfo will not find a driver, other programs do not look for one",
-            Path::new(&name).display()
-        );
+        match answers(&exe) {
+            Some(library) => preload.push(library),
+            None => eprintln!(
+                "wavegate: no view of its own for {}: {error}, and no {ANSWERS} beside the library; rocminfo will not find a driver, other programs \
+                 do not look for one",
+                Path::new(&name).display()
+            ),
+        }
+    }
+    if let Some(list) = preload.into_iter().map(PathBuf::into_os_string).reduce(joined) {
+        command.env("LD_PRELOAD", listed(&list, "LD_PRELOAD"));
     }
     Ok((command, name))
 }
 
 /// Puts a name in front of a variable's list.
 fn listed(first: &OsStr, variable: &str) -> OsString {
-    let mut list = first.to_owned();
-    if let Some(rest) = std::env::var_os(variable).filter(|rest| !rest.is_empty()) {
-        list.push(":");
-        list.push(rest);
+    match std::env::var_os(variable).filter(|rest| !rest.is_empty()) {
+        Some(rest) => joined(first.to_owned(), rest),
+        None => first.to_owned(),
     }
+}
+
+fn joined(mut list: OsString, more: OsString) -> OsString {
+    list.push(":");
+    list.push(more);
     list
+}
+
+/// Finds the library that answers rocminfo's check, from where this program lies.
+fn answers(exe: &Path) -> Option<PathBuf> {
+    let folder = exe.parent()?;
+    let places = [folder.parent()?.join(INSTALLED).join(ANSWERS), folder.join(ANSWERS)];
+    places.into_iter().find(|place| place.exists())
 }
 
 /// Finds the library from where this program lies.

@@ -68,6 +68,7 @@ pub(crate) fn check(only: Option<&str>) -> Result<()> {
     rows.extend(HSA.iter().filter(|name| wanted(name)).map(|name| one(&broker, name, &[], &Expected::Right)));
     if only.is_none() {
         rows.extend([together(&broker), with_its_own(&broker, &place), sandboxed(&broker, &place)]);
+        rows.extend([without_namespaces(&broker, &place), as_nobody(&broker, &place)]);
     }
     rows.push(reclaimed(&broker));
     broker.end()?;
@@ -243,22 +244,87 @@ fn with_its_own(broker: &Broker<'_>, place: &Place) -> Row {
 
 /// In a sandbox that has the socket, the library and no device: what a container gets.
 fn sandboxed(broker: &Broker<'_>, place: &Place) -> Row {
-    let mut bwrap = Command::new("bwrap");
-    let bind = |bwrap: &mut Command, how: &str, from: &Path, to: &Path| {
-        bwrap.arg(how).arg(from).arg(to);
-    };
-    for folder in ["/usr", "/lib", "/lib64", "/etc"] {
-        bind(&mut bwrap, "--ro-bind-try", Path::new(folder), Path::new(folder));
-    }
-    let (library, socket) = (Path::new("/opt/wavegate/libhsa-runtime64.so.1"), Path::new("/run/wavegate"));
-    bwrap.args(["--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp", "--unshare-pid", "--unshare-net"]);
-    bind(&mut bwrap, "--ro-bind", &place.library(), library);
-    bind(&mut bwrap, "--bind", broker.folder(), socket);
-    bind(&mut bwrap, "--ro-bind", &place.program("vector_add"), Path::new("/vector_add"));
-    bwrap.args(["--setenv", "LD_LIBRARY_PATH", "/opt/wavegate", "/vector_add"]).env_remove("WAVEGATE_SOCKET");
+    let library = place.library();
+    let mut bwrap = sandbox(broker, &[(&library, "/opt/wavegate/libhsa-runtime64.so.1")]);
+    bwrap.arg("--ro-bind").arg(place.program("vector_add")).arg("/vector_add");
+    bwrap.args(["--setenv", "LD_LIBRARY_PATH", "/opt/wavegate", "/vector_add"]);
     judge("vector_add in bubblewrap".to_owned(), run(&mut bwrap, PATIENCE), |outcome| {
         Expected::Right.judge("vector_add", outcome)
     })
+}
+
+/// Returns the command of a sandbox that has the system's programs, the broker's socket where it is looked for, these files, and no device.
+fn sandbox(broker: &Broker<'_>, files: &[(&Path, &str)]) -> Command {
+    let mut bwrap = Command::new("bwrap");
+    for folder in ["/usr", "/bin", "/lib", "/lib64", "/etc"] {
+        bwrap.arg("--ro-bind-try").arg(folder).arg(folder);
+    }
+    bwrap.args(["--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp", "--unshare-pid", "--unshare-net"]);
+    for (from, to) in files {
+        bwrap.arg("--ro-bind").arg(from).arg(to);
+    }
+    bwrap.arg("--bind").arg(broker.folder()).arg("/run/wavegate").env_remove("WAVEGATE_SOCKET");
+    bwrap
+}
+
+fn says_the_device(outcome: &Outcome) -> Result<String> {
+    ensure!(outcome.code == Some(0), "it ended with {}", outcome.end());
+    for wanted in ["ROCk module is loaded", "gfx90a", "*** Done ***"] {
+        ensure!(outcome.text.contains(wanted), "it does not say {wanted:?}");
+    }
+    ensure!(!outcome.text.contains("wavegate:"), "`wavegate run` complains");
+    Ok("right".to_owned())
+}
+
+/// rocminfo where nobody may have a view of its own: its questions are answered by a library.
+fn without_namespaces(broker: &Broker<'_>, place: &Place) -> Row {
+    let (wavegate, library, answers) =
+        (place.built.join("wavegate"), place.library(), place.built.join("libwavegate_view.so"));
+    let folder = "/opt/wavegate/lib/wavegate";
+    let mut bwrap = sandbox(
+        broker,
+        &[
+            (&wavegate, "/opt/wavegate/bin/wavegate"),
+            (&library, &format!("{folder}/libhsa-runtime64.so.1")),
+            (&answers, &format!("{folder}/libwavegate_view.so")),
+        ],
+    );
+    bwrap.args(["--unshare-user", "--disable-userns", "/opt/wavegate/bin/wavegate", "run", "--", "rocminfo"]);
+    judge("rocminfo without namespaces".to_owned(), run(&mut bwrap, PATIENCE), says_the_device)
+}
+
+/// An ordinary user has a view of its own by a user namespace, in which it is itself.
+fn as_nobody(broker: &Broker<'_>, place: &Place) -> Row {
+    let installed = broker.folder().join("installed");
+    let what = "rocminfo and vector_add as an ordinary user".to_owned();
+    let seen = || {
+        // Where the build lies others may have no business.
+        crate::install::place(&place.built, &installed)?;
+        let program = broker.folder().join("vector_add");
+        std::fs::copy(place.program("vector_add"), &program).context("cannot copy vector_add")?;
+        let user = |arguments: &[&std::ffi::OsStr]| {
+            let wavegate = installed.join("bin/wavegate");
+            let mut command = if crate::tools::is_root()? {
+                let mut command = Command::new("setpriv");
+                command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(wavegate);
+                command
+            } else {
+                Command::new(wavegate)
+            };
+            command.arg("run").arg("--socket").arg(broker.folder().join("tenant.sock")).args(arguments);
+            command.env_remove("WAVEGATE_TENANT").env("HOME", "/nonexistent").current_dir("/");
+            run(command, PATIENCE)
+        };
+        let shown = user(&["--".as_ref(), "rocminfo".as_ref()])?;
+        says_the_device(&shown).with_context(|| shown.tail())?;
+        let added = user(&["--plain".as_ref(), "--".as_ref(), program.as_os_str()])?;
+        Expected::Right.judge("vector_add", &added).with_context(|| added.tail())?;
+        Ok((shown.took.as_millis(), "right".to_owned()))
+    };
+    match seen() {
+        Ok((ms, seen)) => Row { what, ms, seen: Ok(seen) },
+        Err(error) => Row { what, ms: 0, seen: Err(error) },
+    }
 }
 
 /// Nothing is left of all of them.

@@ -53,7 +53,8 @@ impl Place {
     fn built(root: &Path, suite: Option<&Suite>, flags: &[&str], below: &str) -> Result<Place> {
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
         let status = Command::new(cargo)
-            .args(["build", "-p", "wavegate", "-p", "wavegate-capi"])
+            .arg("build")
+            .args(crate::install::PACKAGES)
             .args(flags)
             .current_dir(root)
             .stdin(Stdio::null())

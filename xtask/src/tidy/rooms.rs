@@ -55,6 +55,7 @@ pub(super) const ROOMS: &[Room] = &[
     room("hsa-sys", &[], Home),
     room("client", &["proto", "sys"], Forbidden),
     room("capi", &["client", "hsa-sys"], Home),
+    room("view", &[], Home),
     room("softkmt", &["gcn", "sys"], Home),
     room("kernels", &[], Forbidden),
     room("sim", &["broker", "sched", "proto"], Forbidden),
