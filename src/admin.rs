@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::values::{Division, Name, Pace};
+use crate::config::values::{Division, Name, Pace, Sharing};
 use crate::config::{Rule, TenantSettings};
 
 /// Longest request in bytes, its newline included: a tenant with some thousand rules.
@@ -261,6 +261,8 @@ pub struct Tenant {
     pub partition: Option<Name>,
     /// Longest time one dispatch may run; 0 for no limit.
     pub max_dispatch_time_ns: u64,
+    /// The tenants that it may grant memory to, and what they may do with it.
+    pub share: Vec<Sharing>,
     /// Device memory it may use.
     pub vram_limit_bytes: u64,
     /// Device memory kept free for it.

@@ -16,7 +16,7 @@ use sched::{Class, Policy, Share, Weight};
 use crate::admission::Peer;
 use crate::config::{
     Adaptive, Config, ConfigError, DEFAULT_TENANT, DeviceConfig, GroupName, MatchRule, PartitionConfig, PartitionName,
-    TenantConfig, Unknown,
+    ShareRule, TenantConfig, Unknown,
 };
 use crate::contract::Event;
 use crate::ledger::Usage;
@@ -54,6 +54,8 @@ pub struct TenantChange {
     pub sessions: Option<u32>,
     /// Its longest dispatch.
     pub max_dispatch: Option<Nanos>,
+    /// The tenants that it may grant memory to.
+    pub shares: Option<Vec<ShareRule>>,
 }
 
 /// What to change of a device; what is `None` stays as it is.
@@ -313,6 +315,7 @@ impl Broker {
                 queues: change.queues.unwrap_or(old.queues),
                 sessions: change.sessions.unwrap_or(old.sessions),
                 max_dispatch: change.max_dispatch.unwrap_or(old.max_dispatch),
+                shares: change.shares.clone().unwrap_or(old.shares),
             };
         }
         self.apply(now, config)

@@ -144,6 +144,15 @@ pub struct MatchRule {
     pub cgroup: Option<String>,
 }
 
+/// Whom a tenant may let at its memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ShareRule {
+    /// The other tenant. Nobody needs to have that name.
+    pub with: TenantName,
+    /// Whether that one may be let write, or only read.
+    pub write: bool,
+}
+
 /// One tenant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TenantConfig {
@@ -177,9 +186,16 @@ pub struct TenantConfig {
     pub sessions: u32,
     /// Longest time one dispatch may run; 0 for no limit.
     pub max_dispatch: Nanos,
+    /// The tenants that it may grant memory of its own to. Without an entry nothing crosses.
+    pub shares: Vec<ShareRule>,
 }
 
 impl TenantConfig {
+    /// Whether this tenant may let another one read, or write to, memory of its own.
+    pub fn may_share(&self, with: &TenantName, write: bool) -> bool {
+        self.shares.iter().any(|rule| rule.with == *with && (rule.write || !write))
+    }
+
     /// Returns a tenant with modest limits that nobody matches yet.
     pub fn modest(name: TenantName) -> Self {
         Self {
@@ -198,6 +214,7 @@ impl TenantConfig {
             queues: 16,
             sessions: 4,
             max_dispatch: Nanos::from_millis(10_000),
+            shares: Vec::new(),
         }
     }
 

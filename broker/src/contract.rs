@@ -253,6 +253,8 @@ pub enum Action {
         memory: ChargeId,
         /// Its size.
         bytes: Bytes,
+        /// Whether with a descriptor that writes, or one that only reads.
+        write: bool,
     },
     /// Close memory that was kept, if it was. Who has joined it keeps it.
     ForgetMemory {

@@ -4,7 +4,9 @@
 //! guaranteed to others. Limits and guarantees of device memory are per device, as a program sees one device at a time; what a
 //! tenant pins on the host and its queues count together. What is used is always the sum of the charges that stand; a debug assertion recomputes it.
 //!
-//! Sessions of one tenant may share memory: each has a charge for it, and together these count once, until the last of them is released.
+//! Sessions of one tenant may share memory: each has a charge for it, and together these count once, until the last of them is released. So may
+//! sessions of another tenant that its owner has granted it to, while the administrator lets the one share with the other; it counts
+//! against its owner for as long as anybody has it.
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
@@ -23,6 +25,9 @@ pub const CHARGES_PER_SESSION_MAX: usize = proto::limits::BUFFERS_PER_SESSION_MA
 
 /// Most memory objects that one tenant's sessions offer each other at a time: the daemon has a descriptor open for each.
 pub const SHARES_PER_TENANT_MAX: usize = 256;
+
+/// Most tenants that one memory object is granted to.
+pub const GRANTS_PER_MEMORY_MAX: usize = 16;
 
 /// Largest single charge; keeps every sum of a device's charges far from overflow.
 const CHARGE_BYTES_MAX: u64 = 1 << 48;
@@ -74,6 +79,38 @@ pub struct Charge {
     pub memory: ChargeId,
 }
 
+/// A right to memory of another tenant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Grant {
+    /// Who gets it.
+    pub tenant: TenantName,
+    /// Whether it may write.
+    pub write: bool,
+}
+
+/// Who may join memory.
+#[derive(Clone, Debug)]
+struct Offer {
+    /// The session that has made it, and offers it.
+    owner: SessionId,
+    /// Whether other sessions of its tenant may.
+    own: bool,
+    grants: Vec<Grant>,
+}
+
+/// A charge for memory that was joined.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Joined {
+    /// The new charge.
+    pub id: ChargeId,
+    /// Its size.
+    pub bytes: Bytes,
+    /// Whether its holder may write.
+    pub write: bool,
+    /// Whom it counts against.
+    pub owner: TenantName,
+}
+
 /// Why a charge is not entered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Denied {
@@ -104,8 +141,8 @@ pub struct Ledger {
     /// What tenants use of each device.
     devices: BTreeMap<(u32, TenantName), Usage>,
     device_totals: BTreeMap<u32, Usage>,
-    /// Memory that sessions of its tenant may join, by the charge it was made for: whose that is.
-    shared: BTreeMap<ChargeId, SessionId>,
+    /// Memory that others may join, by the charge it was made for.
+    shared: BTreeMap<ChargeId, Offer>,
     /// How many charges memory has that was joined.
     holders: BTreeMap<ChargeId, usize>,
     all: Usage,
@@ -153,38 +190,75 @@ impl Ledger {
         if used < limit { Ok(()) } else { Err(Denied { code: DenyCode::Objects, asked: 1, limit, used }) }
     }
 
-    /// Lets other sessions of the tenant join the memory of a charge. What was joined is not offered again, and neither is what nobody else could use.
-    pub fn share(&mut self, session: SessionId, id: ChargeId) -> Result<&Charge, Denied> {
+    /// Lets other sessions of the tenant, or those of a tenant that it is granted to, join the memory of a charge. What was joined is not offered
+    /// again, and neither is what nobody else could use.
+    pub fn share(
+        &mut self,
+        config: &Config,
+        session: SessionId,
+        id: ChargeId,
+        to: Option<Grant>,
+    ) -> Result<Charge, Denied> {
         let no = |code| Denied { code, asked: id.0, limit: 0, used: 0 };
-        let charge = self.charges.get(&(session, id)).ok_or(no(DenyCode::UnknownObject))?;
-        let is_plain = matches!(charge.kind, ChargeKind::Vram | ChargeKind::Host | ChargeKind::Kernarg);
+        let charge = *self.charges.get(&(session, id)).ok_or(no(DenyCode::UnknownObject))?;
+        let is_plain =
+            matches!(charge.kind, ChargeKind::Vram | ChargeKind::Host | ChargeKind::Kernarg | ChargeKind::Signals);
         if !is_plain || charge.memory != id {
             return Err(no(DenyCode::Unsupported));
         }
-        let of_tenant = |(id, owner): &(&ChargeId, &SessionId)| {
-            self.charges.get(&(**owner, **id)).is_some_and(|other| other.tenant == charge.tenant)
+        if to.is_some_and(|grant| !may_share(config, &charge.tenant, &grant.tenant, grant.write)) {
+            return Err(no(DenyCode::NotAllowed));
+        }
+        let of_tenant = |(id, offer): &(&ChargeId, &Offer)| {
+            self.charges.get(&(offer.owner, **id)).is_some_and(|other| other.tenant == charge.tenant)
         };
         let (limit, used) = (SHARES_PER_TENANT_MAX as u64, self.shared.iter().filter(of_tenant).count() as u64);
         if used >= limit && !self.shared.contains_key(&id) {
             return Err(Denied { code: DenyCode::Objects, asked: 1, limit, used });
         }
-        self.shared.insert(id, session);
+        let offer = self.shared.entry(id).or_insert(Offer { owner: session, own: false, grants: Vec::new() });
+        let Some(grant) = to else {
+            offer.own = true;
+            return Ok(charge);
+        };
+        let limit = GRANTS_PER_MEMORY_MAX as u64;
+        match offer.grants.iter().position(|had| had.tenant == grant.tenant) {
+            Some(at) => offer.grants[at] = grant,
+            None if offer.grants.len() < GRANTS_PER_MEMORY_MAX => offer.grants.push(grant),
+            None => return Err(Denied { code: DenyCode::Objects, asked: 1, limit, used: limit }),
+        }
         Ok(charge)
     }
 
-    /// Enters a charge for memory that another session of the tenant on the same device offers. It counts together with the others for it.
+    /// Returns whether a tenant may join memory and write to it (true), or only read (false); `None` if it may not.
+    fn right(&self, config: &Config, tenant: &TenantName, memory: ChargeId) -> Option<(Charge, bool)> {
+        let offer = self.shared.get(&memory)?;
+        let owner = *self.charges.get(&(offer.owner, memory))?;
+        if owner.tenant == *tenant {
+            return offer.own.then_some((owner, true));
+        }
+        let grant = offer.grants.iter().find(|grant| grant.tenant == *tenant)?;
+        // What the administrator has taken back since the grant is gone.
+        let allowed = |write| may_share(config, &owner.tenant, tenant, write);
+        allowed(false).then(|| (owner, grant.write && allowed(true)))
+    }
+
+    /// Enters a charge for memory that another session offers, which is the host's, or of the same device. It counts together with the
+    /// others for it.
     pub fn join(
         &mut self,
+        config: &Config,
         device: u32,
         tenant: TenantName,
         session: SessionId,
         memory: ChargeId,
         bytes: Bytes,
-    ) -> Result<(ChargeId, Charge), Denied> {
+    ) -> Result<Joined, Denied> {
         let no = |code| Denied { code, asked: bytes.0, limit: 0, used: 0 };
-        let owner = self.shared.get(&memory).and_then(|owner| self.charges.get(&(*owner, memory))).copied();
-        // One answer for all that is not its own: a stranger learns nothing.
-        let owner = owner.filter(|c| c.tenant == tenant && c.device == device).ok_or(no(DenyCode::UnknownObject))?;
+        // One answer for all that it has no right to: a stranger learns nothing.
+        let reaches = |c: &Charge| c.device == device || Usage::of(c.kind, 1).vram == 0;
+        let found = self.right(config, &tenant, memory).filter(|(owner, _)| reaches(owner));
+        let (owner, write) = found.ok_or(no(DenyCode::UnknownObject))?;
         if bytes.round_up_to_page() != Some(owner.bytes) {
             return Err(no(DenyCode::Size));
         }
@@ -194,7 +268,7 @@ impl Ledger {
         *self.holders.entry(memory).or_insert(1) += 1;
         *self.sessions.entry(session).or_default() += 1;
         self.debug_check();
-        Ok((id, owner))
+        Ok(Joined { id, bytes: owner.bytes, write, owner: owner.tenant })
     }
 
     /// Takes one charge of memory away; returns whether others have it still.
@@ -270,7 +344,7 @@ impl Ledger {
         (ids.len(), Bytes(bytes))
     }
 
-    /// Whether sessions of its tenant may join this memory.
+    /// Whether anybody may join this memory.
     pub fn is_shared(&self, memory: ChargeId) -> bool {
         self.shared.contains_key(&memory)
     }
@@ -332,10 +406,15 @@ impl Ledger {
     }
 }
 
+/// Whether the administrator lets a tenant share with another.
+fn may_share(config: &Config, owner: &TenantName, with: &TenantName, write: bool) -> bool {
+    config.tenant(owner).is_some_and(|tenant| tenant.may_share(with, write))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::TenantConfig;
+    use crate::config::{ShareRule, TenantConfig};
 
     const PAGE: u64 = 4096;
 
@@ -407,28 +486,126 @@ mod tests {
         let mut ledger = Ledger::default();
         let (a, b, c) = (SessionId(1), SessionId(2), SessionId(3));
         let (memory, bytes) = ledger.enter(&config, 0, red, a, ChargeKind::Vram, Bytes(40 * PAGE)).unwrap();
-        let code = |answer: Result<(ChargeId, Charge), Denied>| answer.map(|_| ()).map_err(|denied| denied.code);
-        assert_eq!(code(ledger.join(0, red, b, memory, bytes)), Err(DenyCode::UnknownObject), "it is not offered");
-        assert_eq!(ledger.share(b, memory).unwrap_err().code, DenyCode::UnknownObject, "it is not its");
-        assert!(ledger.share(a, memory).is_ok());
-        assert_eq!(code(ledger.join(0, blue, c, memory, bytes)), Err(DenyCode::UnknownObject), "another tenant's");
-        assert_eq!(code(ledger.join(1, red, b, memory, bytes)), Err(DenyCode::UnknownObject), "another device's");
-        assert_eq!(code(ledger.join(0, red, b, memory, Bytes(PAGE))), Err(DenyCode::Size));
-        let (joined, _) = ledger.join(0, red, b, memory, bytes).unwrap();
-        let (again, _) = ledger.join(0, red, b, memory, bytes).unwrap();
+        let code = |answer: Result<Joined, Denied>| answer.map(|_| ()).map_err(|denied| denied.code);
+        assert_eq!(
+            code(ledger.join(&config, 0, red, b, memory, bytes)),
+            Err(DenyCode::UnknownObject),
+            "it is not offered"
+        );
+        assert_eq!(ledger.share(&config, b, memory, None).unwrap_err().code, DenyCode::UnknownObject, "it is not its");
+        assert!(ledger.share(&config, a, memory, None).is_ok());
+        assert_eq!(
+            code(ledger.join(&config, 0, blue, c, memory, bytes)),
+            Err(DenyCode::UnknownObject),
+            "another tenant's"
+        );
+        assert_eq!(
+            code(ledger.join(&config, 1, red, b, memory, bytes)),
+            Err(DenyCode::UnknownObject),
+            "another device's"
+        );
+        assert_eq!(code(ledger.join(&config, 0, red, b, memory, Bytes(PAGE))), Err(DenyCode::Size));
+        let joined = ledger.join(&config, 0, red, b, memory, bytes).unwrap().id;
+        let again = ledger.join(&config, 0, red, b, memory, bytes).unwrap().id;
         assert_eq!(ledger.usage(&red).vram, 40 * PAGE, "once, though it is more than half of the limit");
         assert_eq!(
-            ledger.share(b, joined).unwrap_err().code,
+            ledger.share(&config, b, joined, None).unwrap_err().code,
             DenyCode::Unsupported,
             "what was joined is not passed on"
         );
         assert!(ledger.release(a, memory).is_some());
         assert!(!ledger.is_shared(memory), "who offered it has gone");
-        assert_eq!(code(ledger.join(0, red, c, memory, bytes)), Err(DenyCode::UnknownObject));
+        assert_eq!(code(ledger.join(&config, 0, red, c, memory, bytes)), Err(DenyCode::UnknownObject));
         assert_eq!((ledger.usage(&red).vram, ledger.session_usage(b).vram), (40 * PAGE, 80 * PAGE));
         assert!(ledger.release(b, joined).is_some());
         assert_eq!(ledger.usage(&red).vram, 40 * PAGE);
         assert!(ledger.release(b, again).is_some());
+        assert!(ledger.is_zero());
+    }
+
+    #[test]
+    fn nothing_crosses_without_a_grant_that_the_administrator_allows() {
+        let (mut config, red, blue) = world();
+        let mut ledger = Ledger::default();
+        let (maker, user) = (SessionId(1), SessionId(2));
+        let (memory, bytes) = ledger.enter(&config, 0, red, maker, ChargeKind::Vram, Bytes(40 * PAGE)).unwrap();
+        let to_blue = |write| Some(Grant { tenant: blue, write });
+        let no = |code| Err(code);
+        let share = |ledger: &mut Ledger, config: &Config, to| {
+            ledger.share(config, maker, memory, to).map(|_| ()).map_err(|denied| denied.code)
+        };
+        let join = |ledger: &mut Ledger, config: &Config| {
+            ledger.join(config, 0, blue, user, memory, bytes).map_err(|denied| denied.code)
+        };
+        assert_eq!(share(&mut ledger, &config, to_blue(false)), no(DenyCode::NotAllowed));
+        assert!(!ledger.is_shared(memory));
+        config.tenants[0].shares = alloc::vec![ShareRule { with: blue, write: false }];
+        assert_eq!(join(&mut ledger, &config), Err(DenyCode::UnknownObject), "allowed, and not granted");
+        assert_eq!(share(&mut ledger, &config, None), Ok(()));
+        assert_eq!(join(&mut ledger, &config), Err(DenyCode::UnknownObject), "what is the tenant's own is not granted");
+        assert_eq!(share(&mut ledger, &config, to_blue(true)), no(DenyCode::NotAllowed), "to read is not to write");
+        assert_eq!(share(&mut ledger, &config, to_blue(false)), Ok(()));
+        let joined = join(&mut ledger, &config).unwrap();
+        assert_eq!((joined.write, joined.owner), (false, red));
+        assert_eq!((ledger.usage(&red).vram, ledger.usage(&blue).vram), (40 * PAGE, 0), "its owner's, once");
+
+        config.tenants[0].shares[0].write = true;
+        assert_eq!(join(&mut ledger, &config).map(|joined| joined.write), Ok(false), "no more than was granted");
+        assert_eq!(share(&mut ledger, &config, to_blue(true)), Ok(()));
+        assert_eq!(join(&mut ledger, &config).map(|joined| joined.write), Ok(true));
+        config.tenants[0].shares[0].write = false;
+        assert_eq!(join(&mut ledger, &config).map(|joined| joined.write), Ok(false), "no more than is allowed by now");
+        config.tenants[0].shares.clear();
+        assert_eq!(join(&mut ledger, &config), Err(DenyCode::UnknownObject), "taken back");
+
+        assert_eq!(
+            ledger.share(&config, user, joined.id, None).unwrap_err().code,
+            DenyCode::Unsupported,
+            "what was granted is not passed on"
+        );
+        ledger.release_session(maker);
+        assert_eq!(ledger.usage(&red).vram, 40 * PAGE, "for as long as anybody has it");
+        ledger.release_session(user);
+        assert!(ledger.is_zero());
+    }
+
+    #[test]
+    fn memory_is_granted_to_so_many_and_no_more() {
+        let (mut config, red, _) = world();
+        let name = |n: usize| TenantName::new(&alloc::format!("other-{n}")).unwrap();
+        let all = 0..=GRANTS_PER_MEMORY_MAX;
+        config.tenants[0].shares = all.clone().map(|n| ShareRule { with: name(n), write: true }).collect();
+        let mut ledger = Ledger::default();
+        let (memory, _) = ledger.enter(&config, 0, red, SessionId(1), ChargeKind::Host, Bytes(PAGE)).unwrap();
+        let mut granted = |n| {
+            let to = Some(Grant { tenant: name(n), write: true });
+            ledger.share(&config, SessionId(1), memory, to).map(|_| ()).map_err(|denied| denied.code)
+        };
+        let answers: Vec<_> = all.map(&mut granted).collect();
+        assert!(answers[..GRANTS_PER_MEMORY_MAX].iter().all(Result::is_ok));
+        assert_eq!(answers[GRANTS_PER_MEMORY_MAX], Err(DenyCode::Objects));
+        assert_eq!(granted(0), Ok(()), "once more to the same");
+    }
+
+    #[test]
+    fn memory_of_the_host_is_shared_across_devices_and_a_devices_is_not() {
+        let (mut config, red, _) = world();
+        config.devices.push(config.devices[0].clone());
+        let mut ledger = Ledger::default();
+        let (maker, user) = (SessionId(1), SessionId(2));
+        let mut joined = |kind| {
+            let (id, bytes) = ledger.enter(&config, 0, red, maker, kind, Bytes(PAGE)).unwrap();
+            ledger.share(&config, maker, id, None).unwrap();
+            ledger.join(&config, 1, red, user, id, bytes).map(|_| ()).map_err(|denied| denied.code)
+        };
+        for kind in [ChargeKind::Host, ChargeKind::Kernarg, ChargeKind::Signals] {
+            assert_eq!(joined(kind), Ok(()), "{kind}");
+        }
+        assert_eq!(joined(ChargeKind::Vram), Err(DenyCode::UnknownObject));
+        assert_eq!((ledger.usage(&red).host, ledger.usage_on(1, &red).host), (3 * PAGE, 0), "once, where it was made");
+        ledger.release_session(maker);
+        assert_eq!(ledger.usage_on(0, &red).host, 3 * PAGE);
+        ledger.release_session(user);
         assert!(ledger.is_zero());
     }
 
@@ -440,7 +617,7 @@ mod tests {
         let mut ledger = Ledger::default();
         let mut offer = |session| {
             let (id, _) = ledger.enter(&config, 0, red, SessionId(session), ChargeKind::Vram, Bytes(PAGE)).unwrap();
-            ledger.share(SessionId(session), id).map(|_| ()).map_err(|denied| denied.code)
+            ledger.share(&config, SessionId(session), id, None).map(|_| ()).map_err(|denied| denied.code)
         };
         for k in 0..SHARES_PER_TENANT_MAX as u64 {
             assert_eq!(offer(k % 3), Ok(()));
@@ -449,12 +626,16 @@ mod tests {
     }
 
     #[test]
-    fn queues_and_signals_are_not_shared() {
+    fn queues_and_code_are_not_shared() {
         let (config, red, _) = world();
         let mut ledger = Ledger::default();
-        for kind in [ChargeKind::Queue, ChargeKind::Signals, ChargeKind::Code, ChargeKind::SaveArea] {
+        for kind in [ChargeKind::Queue, ChargeKind::Code, ChargeKind::SaveArea] {
             let (id, _) = ledger.enter(&config, 0, red, SessionId(1), kind, Bytes(PAGE)).unwrap();
-            assert_eq!(ledger.share(SessionId(1), id).unwrap_err().code, DenyCode::Unsupported, "{kind}");
+            assert_eq!(
+                ledger.share(&config, SessionId(1), id, None).unwrap_err().code,
+                DenyCode::Unsupported,
+                "{kind}"
+            );
         }
     }
 

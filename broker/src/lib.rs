@@ -54,11 +54,11 @@ pub use admin::{
 pub use admission::Peer;
 pub use config::{
     Adaptive, Config, ConfigError, DeviceConfig, GroupConfig, GroupName, MatchRule, PartitionConfig, PartitionName,
-    Placement, SLICE_MAX, SLICE_MIN, TenantConfig, Unknown,
+    Placement, SLICE_MAX, SLICE_MIN, ShareRule, TenantConfig, Unknown,
 };
 pub use contract::{Action, AdminToken, ConnectionId, Event, GateView, Input, LeaseSpan, SwitchParts};
 pub use lease::{SLICE_GRACE, START_PATIENCE, STOP_CLAIM_MAX};
-pub use ledger::{Denied, Ledger, Usage};
+pub use ledger::{Denied, Grant, Joined, Ledger, Usage};
 pub use machine::{Broker, Phase};
 
 /// Most actions one input can cause: a few for every session (a shutdown stops them all, each with an order and an event) and

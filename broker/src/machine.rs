@@ -21,7 +21,7 @@ use sched::NodeId;
 use crate::admission::{Peer, tenant_of};
 use crate::config::{Config, ConfigError, TenantConfig};
 use crate::contract::{Action, ConnectionId, Event, GateView, Input, LeaseSpan};
-use crate::ledger::{Charge, Denied, Ledger};
+use crate::ledger::{Denied, Grant, Joined, Ledger};
 use crate::lessor::{Holder, Lessor};
 use crate::place::places;
 
@@ -383,14 +383,16 @@ impl Broker {
                         }
                         // With shared memory the session cannot know what its tenant uses now.
                         let knows = if offered || charge.memory != released.charge { None } else { Some(session) };
-                        self.tell_usage(&tenant, knows);
+                        self.tell_usage(&charge.tenant, knows);
+                        self.forget_if_gone(&charge.tenant);
                     }
                     None => self.stale += 1,
                 }
             }
             Ok(WorkerReport::ShareCharge(offer)) => {
                 let ending = s.phase == Phase::Ending;
-                match self.ledger.share(session, offer.charge).copied() {
+                let to = offer.tenant.map(|tenant| Grant { tenant, write: offer.write != 0 });
+                match self.ledger.share(&self.config, session, offer.charge, to) {
                     Ok(charge) if !ending => {
                         let (memory, bytes) = (offer.charge, charge.bytes);
                         self.act(Action::KeepMemory { session, request, memory, bytes });
@@ -460,13 +462,13 @@ impl Broker {
             Err(Denied::ending(wanted.bytes.0))
         } else {
             let device = self.lessors[s.place].device as u32;
-            self.ledger.join(device, tenant, session, memory, wanted.bytes)
+            self.ledger.join(&self.config, device, tenant, session, memory, wanted.bytes)
         };
         match joined {
-            Ok((charge, Charge { bytes, .. })) => {
+            Ok(Joined { id: charge, bytes, write, owner }) => {
                 s.creating.insert(charge, request);
-                self.act(Action::PassMemory { session, request, charge, memory, bytes });
-                self.tell_usage(&tenant, None);
+                self.act(Action::PassMemory { session, request, charge, memory, bytes, write });
+                self.tell_usage(&owner, None);
             }
             Err(denied) => self.deny(session, tenant, request, denied),
         }
@@ -583,6 +585,10 @@ impl Broker {
         for memory in offered {
             self.act(Action::ForgetMemory { memory });
         }
+        // What others have granted it counts against them.
+        let mut others: BTreeSet<TenantName> =
+            self.ledger.of_session(session).map(|(_, charge)| charge.tenant).collect();
+        others.remove(&tenant);
         let (charges_reclaimed, bytes_reclaimed) = self.ledger.release_session(session);
         debug_assert!(self.ledger.of_session(session).next().is_none(), "a session that is gone has no charges");
         if !told && reason != EndReason::TenantDied {
@@ -596,7 +602,19 @@ impl Broker {
                 self.drop_tenant(&tenant);
             }
         }
-        self.tell_usage(&tenant, Some(session));
+        // Also if only one is left: it is not the one that has gone.
+        self.tell_usage(&tenant, None);
+        for other in others {
+            self.tell_usage(&other, None);
+            self.forget_if_gone(&other);
+        }
+    }
+
+    /// Forgets what a tenant uses that is gone, when nobody uses anything of it any more.
+    fn forget_if_gone(&mut self, tenant: &TenantName) {
+        if !self.tenants.contains_key(tenant) {
+            self.ledger.forget(tenant);
+        }
     }
 
     /// Forgets a tenant that has no sessions and is not in the configuration.

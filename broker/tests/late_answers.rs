@@ -196,7 +196,7 @@ fn sessions_of_one_tenant_share_memory_and_nobody_else_does() {
     let Action::CreateMemory { charge: memory, request, .. } = actions[0] else { panic!("{actions:?}") };
     shell.tell(Input::MemoryCreated { session: first, charge: memory, created: true });
     let keep = Action::KeepMemory { session: first, request, memory, bytes };
-    assert_eq!(shell.say(first, ShareCharge { charge: memory }.into()), [keep]);
+    assert_eq!(shell.say(first, ShareCharge { charge: memory, tenant: None, write: 0 }.into()), [keep]);
     let join = JoinCharge { share: ShareId(memory.0), bytes };
     let actions = shell.say(other, join.clone().into());
     let denied =

@@ -18,7 +18,7 @@ use hsa_sys::raw::*;
 use crate::agent::agent_of;
 use crate::edge::{Answer, In, Opaque, Out};
 use crate::export::export;
-use crate::memory::{is_unmapped, reach};
+use crate::memory::{Use, is_unmapped, reach};
 use crate::runtime::{Runtime, failed, status_with, without_signals};
 use crate::signal::{all_done, complete, signal_of, spoil};
 use crate::system::now_ns;
@@ -259,7 +259,7 @@ fn line(runtime: &Runtime, to: Opaque, from: Opaque, bytes: usize) -> Answer<Pie
     if bytes == 0 {
         return Ok(Piece::line(from, to, 0));
     }
-    Ok(Piece::line(reach(runtime, from, bytes)?, reach(runtime, to, bytes)?, bytes).found(runtime))
+    Ok(Piece::line(reach(runtime, from, bytes, Use::Read)?, reach(runtime, to, bytes, Use::Write)?, bytes).found(runtime))
 }
 
 /// Fills memory that is not mapped here with a 32-bit value.
@@ -369,8 +369,8 @@ export! {
                 Piece::line(0, 0, 0)
             } else {
                 Piece {
-                    from: reach(runtime, from_at, from_reach)?,
-                    to: reach(runtime, to_at, to_reach)?,
+                    from: reach(runtime, from_at, from_reach, Use::Read)?,
+                    to: reach(runtime, to_at, to_reach, Use::Write)?,
                     bytes: range.x as usize,
                     rows: range.y as usize,
                     slices: range.z as usize,
@@ -403,7 +403,7 @@ export! {
             if count == 0 {
                 return Ok(());
             }
-            let place = reach(runtime, address, bytes)?;
+            let place = reach(runtime, address, bytes, Use::Write)?;
             if is_unmapped(runtime, place) {
                 return fill(runtime, place, value, bytes);
             }

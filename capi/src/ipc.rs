@@ -4,7 +4,9 @@
 //! - a handle is good in every session of the tenant on the same device, for as long as the process that made it has the memory; whose it may be is
 //!   decided by the broker, so a handle is no secret, and one that was guessed, changed or is out of date is refused;
 //! - what is attached is the same memory, at an address of its own, and stays until it is detached, whatever its maker does;
-//! - it counts once against the tenant's limit, however many have it.
+//! - it counts once against the tenant's limit, however many have it;
+//! - another tenant gets it only if this process's environment grants it to that one, and the administrator lets it; enforced by the broker with the rights of
+//!   the mapping.
 
 use std::ffi::c_void;
 
@@ -17,37 +19,70 @@ use crate::export::export;
 use crate::memory::{Block, PAGE, Pool, free};
 use crate::runtime::{failed, status_with};
 
-/// What every handle begins with.
-const MAGIC: u32 = u32::from_le_bytes(*b"WGm1");
+/// What a handle is of: its first word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Memory of a pool, at an address.
+    Block = u32::from_le_bytes(*b"WGm1") as isize,
+    /// Memory of the virtual-memory interface.
+    Memory = u32::from_le_bytes(*b"WGv1") as isize,
+    /// A signal.
+    Signal = u32::from_le_bytes(*b"WGs1") as isize,
+}
 
 /// What a handle says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Handle {
-    share: ShareId,
+pub(crate) struct Handle {
+    pub(crate) kind: Kind,
+    pub(crate) share: ShareId,
     /// Its bytes, as its maker names them.
-    bytes: u64,
+    pub(crate) bytes: u64,
     /// The pool it was allocated from.
-    pool: u64,
+    pub(crate) pool: u64,
 }
 
 impl Handle {
-    fn words(self) -> [u32; 8] {
+    pub(crate) fn words(self) -> [u32; 8] {
         let (low, high) = (|word: u64| word as u32, |word: u64| (word >> 32) as u32);
-        let Handle { share: ShareId(share), bytes, pool } = self;
-        [MAGIC, low(pool), low(share), high(share), low(bytes), high(bytes), 0, 0]
+        let Handle { kind, share: ShareId(share), bytes, pool } = self;
+        [kind as u32, low(pool), low(share), high(share), low(bytes), high(bytes), 0, 0]
     }
 
-    fn read(words: [u32; 8]) -> Answer<Handle> {
-        let [MAGIC, pool, share_low, share_high, bytes_low, bytes_high, 0, 0] = words else {
-            return Err(HSA_STATUS_ERROR_INVALID_ARGUMENT);
-        };
+    /// Reads a handle of this kind.
+    pub(crate) fn read(kind: Kind, words: [u32; 8]) -> Answer<Handle> {
+        let wrong = HSA_STATUS_ERROR_INVALID_ARGUMENT;
+        let [magic, pool, share_low, share_high, bytes_low, bytes_high, 0, 0] = words else { return Err(wrong) };
+        if magic != kind as u32 {
+            return Err(wrong);
+        }
         let join = |low: u32, high: u32| u64::from(high) << 32 | u64::from(low);
         Ok(Handle {
+            kind,
             share: ShareId(join(share_low, share_high)),
             bytes: join(bytes_low, bytes_high),
             pool: pool.into(),
         })
     }
+}
+
+/// To whom, besides the tenant itself, handles are good: `NAME:read` or `NAME:write`, several with commas.
+const GRANTS: &str = "WAVEGATE_GRANT";
+
+/// Reads a list of grants: names, and whether they may write.
+fn granted(list: &str) -> Answer<Vec<(&str, bool)>> {
+    let entries = list.split(',').map(str::trim).filter(|entry| !entry.is_empty());
+    let mut grants = Vec::new();
+    for entry in entries {
+        grants.push(match entry.split_once(':') {
+            Some((name, "read")) => (name, false),
+            Some((name, "write")) => (name, true),
+            _ => {
+                eprintln!("wavegate: {GRANTS}: {entry:?} is no grant; write NAME:read or NAME:write");
+                return Err(HSA_STATUS_ERROR_INVALID_ARGUMENT);
+            }
+        });
+    }
+    Ok(grants)
 }
 
 /// Returns what memory of a size takes, in whole pages.
@@ -66,7 +101,13 @@ export! {
                     return Err(HSA_STATUS_ERROR_INVALID_ARGUMENT);
                 }
                 let share = block.buffer.export().map_err(failed)?;
-                Ok(Handle { share, bytes: size as u64, pool: block.pool.handle() })
+                for (tenant, write) in granted(&std::env::var(GRANTS).unwrap_or_default())? {
+                    block.buffer.grant(tenant, write).map_err(|error| {
+                        eprintln!("wavegate: memory is not granted to {tenant}: {error}");
+                        failed(error)
+                    })?;
+                }
+                Ok(Handle { kind: Kind::Block, share, bytes: size as u64, pool: block.pool.handle() })
             })?;
             handle.put(hsa_amd_ipc_memory_t { handle: made.words() })
         })
@@ -81,7 +122,7 @@ export! {
         place: Out<*mut c_void>,
     ) -> hsa_status_t {
         status_with(|runtime| {
-            let (place, handle) = (place.needed()?, Handle::read(handle.get()?.handle)?);
+            let (place, handle) = (place.needed()?, Handle::read(Kind::Block, handle.get()?.handle)?);
             if pages(size as u64).is_none_or(|bytes| Some(bytes) != pages(handle.bytes)) {
                 return Err(HSA_STATUS_ERROR_INVALID_ARGUMENT);
             }
@@ -110,14 +151,25 @@ mod tests {
     use super::*;
 
     #[test]
+    fn grants_are_read_and_nonsense_is_refused() {
+        assert_eq!(granted(""), Ok(vec![]));
+        assert_eq!(granted("blue:read, green:write"), Ok(vec![("blue", false), ("green", true)]));
+        for wrong in ["blue", "blue:", "blue:all", "blue:read,green"] {
+            assert_eq!(granted(wrong), Err(HSA_STATUS_ERROR_INVALID_ARGUMENT), "{wrong}");
+        }
+    }
+
+    #[test]
     fn a_handle_says_what_it_was_made_of_and_nothing_else_is_one() {
-        let handle = Handle { share: ShareId(0x1234_5678_9abc_def0), bytes: (5 << 32) + 7, pool: 0x21 };
-        assert_eq!(Handle::read(handle.words()), Ok(handle));
+        let handle =
+            Handle { kind: Kind::Block, share: ShareId(0x1234_5678_9abc_def0), bytes: (5 << 32) + 7, pool: 0x21 };
+        assert_eq!(Handle::read(Kind::Block, handle.words()), Ok(handle));
         for at in [0, 6, 7] {
             let mut words = handle.words();
             words[at] ^= 1;
-            assert_eq!(Handle::read(words), Err(HSA_STATUS_ERROR_INVALID_ARGUMENT), "word {at}");
+            assert_eq!(Handle::read(Kind::Block, words), Err(HSA_STATUS_ERROR_INVALID_ARGUMENT), "word {at}");
         }
-        assert!(Handle::read([0; 8]).is_err());
+        assert!(Handle::read(Kind::Block, [0; 8]).is_err());
+        assert!(Handle::read(Kind::Memory, handle.words()).is_err(), "a handle of something else");
     }
 }

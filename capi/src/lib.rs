@@ -11,11 +11,12 @@
 //! |---|---|
 //! | `export` | versioned names, and no panic beyond them |
 //! | `edge` | what C hands us, made safe to hold |
-//! | `runtime` | the session between `hsa_init` and `hsa_shut_down` |
+//! | `runtime`, `fork` | the session between `hsa_init` and `hsa_shut_down`; whose it is |
 //! | `system`, `words` | the system, extensions, status codes in words |
 //! | `agent` | agents, instruction sets, caches |
 //! | `memory`, `copy` | pools, copies |
 //! | `locked`, `maps` | locked host memory, and the pages under it |
+//! | `vmem` | the virtual-memory interface: addresses and memory by themselves |
 //! | `ipc` | memory that processes of one tenant share |
 //! | `signal`, `events` | signals; the thread that calls handlers |
 //! | `queue` | queues, and what is told when a kernel goes wrong |
@@ -29,6 +30,7 @@ mod copy;
 mod edge;
 mod events;
 mod export;
+mod fork;
 mod image;
 mod ipc;
 mod locked;
@@ -39,4 +41,5 @@ mod refused;
 mod runtime;
 mod signal;
 mod system;
+mod vmem;
 mod words;

@@ -157,7 +157,8 @@ impl Locks {
         }
         let pages = (host % PAGE + bytes).next_multiple_of(PAGE);
         answer_touches(runtime);
-        let alias = runtime.client.alias(pages, PAGE, true).map_err(failed)?;
+        let range = runtime.client.reserve(pages, PAGE).map_err(failed)?;
+        let alias = runtime.client.alias(Arc::new(range), true).map_err(failed)?;
         let (first, lock) = (alias.address(), Lock { host, bytes, alias: Seen::Ours(alias) });
         let address = lock.locked().alias;
         self.books_mut().locks.insert(first, lock);
@@ -276,7 +277,7 @@ impl Locks {
         let (from, to) = (place.max(first), (place + part.bytes).min(end));
         // Devices that choose addresses do not ask.
         let Seen::Ours(alias) = &lock.alias else { return Err(missing) };
-        alias.map(&part.object, from - place, to - from, alias.address() + (from - first)).map_err(failed)
+        alias.map(&part.object, from - place, to - from, alias.address() + (from - first), true).map_err(failed)
     }
 }
 
@@ -349,7 +350,7 @@ fn lock(
         return Err(HSA_STATUS_ERROR_INVALID_ARGUMENT);
     }
     // Ours already: the device sees it as it is.
-    if runtime.memory.has(address) {
+    if runtime.memory.has(address) || runtime.places.reach(address, 1, false) {
         return place.put(host.0);
     }
     let alias = runtime.memory.locks.add(runtime, address, bytes as u64)?;

@@ -58,6 +58,19 @@ impl Pool {
         self.handle
     }
 
+    /// Returns what is asked of the worker, or `None` for what is not allocated.
+    pub(crate) fn kind(&self) -> Option<BufferKind> {
+        self.kind
+    }
+
+    pub(crate) fn agent(&self) -> hsa_agent_t {
+        self.agent
+    }
+
+    pub(crate) fn flags(&self) -> u32 {
+        self.flags
+    }
+
     pub(crate) fn of(runtime: &Runtime, handle: u64) -> Answer<Pool> {
         let found = POOLS.into_iter().find(|pool| pool.handle == handle);
         found.filter(|pool| pool.agent == CPU || runtime.visible).ok_or(HSA_STATUS_ERROR_INVALID_MEMORY_POOL)
@@ -152,9 +165,16 @@ fn block_at(blocks: &BTreeMap<u64, Block>, address: u64) -> Option<(u64, &Block)
     (address - start < block.buffer.bytes()).then_some((start, block))
 }
 
+/// What somebody is about to do with memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Use {
+    Read,
+    Write,
+}
+
 /// Returns where this process reaches `bytes` at an address that C names: a locked range's own address for its alias, everything else as it is.
-/// Addresses of ours with nothing behind them are refused.
-pub(crate) fn reach(runtime: &Runtime, address: u64, bytes: usize) -> Answer<u64> {
+/// Addresses of ours with nothing behind them, or nothing that may be used so, are refused.
+pub(crate) fn reach(runtime: &Runtime, address: u64, bytes: usize, how: Use) -> Answer<u64> {
     if address == 0 {
         return Err(HSA_STATUS_ERROR_INVALID_ARGUMENT);
     }
@@ -169,11 +189,13 @@ pub(crate) fn reach(runtime: &Runtime, address: u64, bytes: usize) -> Answer<u64
     let blocks = runtime.memory.blocks();
     if let Some((start, block)) = block_at(&blocks, address) {
         let left = block.buffer.bytes() - (address - start);
-        return if bytes as u64 <= left { Ok(address) } else { Err(HSA_STATUS_ERROR_INVALID_ARGUMENT) };
+        let may = how == Use::Read || block.buffer.is_writable();
+        return if may && bytes as u64 <= left { Ok(address) } else { Err(HSA_STATUS_ERROR_INVALID_ARGUMENT) };
     }
     drop(blocks);
     let strangers = mixed && !runtime.memory.locks.covers(address);
-    if runtime.codes.has(address, bytes) || strangers { Ok(address) } else { Err(HSA_STATUS_ERROR_INVALID_ARGUMENT) }
+    let mapped = runtime.places.reach(address, bytes, how == Use::Write);
+    if runtime.codes.has(address, bytes) || mapped || strangers { Ok(address) } else { Err(HSA_STATUS_ERROR_INVALID_ARGUMENT) }
 }
 
 /// Whether memory at an address is the device's alone: it is reached by copies that the device does.
@@ -354,7 +376,9 @@ export! {
                 agent_of(runtime, agent)?;
             }
             let address = place.0.addr() as u64;
-            let known = runtime.memory.has(address) || runtime.memory.locks.host_address(address, 1).is_some();
+            let known = runtime.memory.has(address)
+                || runtime.memory.locks.host_address(address, 1).is_some()
+                || runtime.places.find(address).is_some();
             if known { Ok(()) } else { Err(HSA_STATUS_ERROR_INVALID_ALLOCATION) }
         })
     }
@@ -536,6 +560,14 @@ fn describe(runtime: &Runtime, address: u64) -> hsa_amd_pointer_info_t {
         (info.agentBaseAddress, info.hostBaseAddress) = (pointer(locked.alias), pointer(locked.host));
         info.sizeInBytes = locked.bytes as usize;
         (info.agentOwner, info.global_flags) = (CPU, FINE);
+    } else if let Some(found) = runtime.places.find(address) {
+        info.r#type = HSA_EXT_POINTER_TYPE_RESERVED_ADDR;
+        (info.agentBaseAddress, info.hostBaseAddress) = (pointer(found.start), pointer(found.start));
+        info.sizeInBytes = found.bytes as usize;
+        if let Some(pool) = found.pool {
+            info.r#type = HSA_EXT_POINTER_TYPE_HSA;
+            (info.agentOwner, info.global_flags) = (pool.agent(), pool.flags());
+        }
     }
     info
 }

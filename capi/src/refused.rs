@@ -27,34 +27,11 @@ refused! {
         hsa_amd_interop_unmap_buffer
     ]
 
-    /// Signals of other processes: a session's signals lie in pools of its own.
-    [
-        hsa_amd_ipc_signal_create
-        hsa_amd_ipc_signal_attach
-    ]
-
     /// Shared virtual memory: HSA_AMD_SYSTEM_INFO_SVM_SUPPORTED is false. Kernels reach host memory that was locked.
     [
         hsa_amd_svm_attributes_set
         hsa_amd_svm_attributes_get
         hsa_amd_svm_prefetch_async
-    ]
-
-    /// The virtual-memory interface: HSA_AMD_SYSTEM_INFO_VIRTUAL_MEM_API_SUPPORTED is false.
-    [
-        hsa_amd_vmem_address_reserve
-        hsa_amd_vmem_address_reserve_align
-        hsa_amd_vmem_address_free
-        hsa_amd_vmem_handle_create
-        hsa_amd_vmem_handle_release
-        hsa_amd_vmem_map
-        hsa_amd_vmem_unmap
-        hsa_amd_vmem_set_access
-        hsa_amd_vmem_get_access
-        hsa_amd_vmem_export_shareable_handle
-        hsa_amd_vmem_import_shareable_handle
-        hsa_amd_vmem_retain_alloc_handle
-        hsa_amd_vmem_get_alloc_properties_from_handle
     ]
 
     /// Buffers of the kernel's: HSA_AMD_SYSTEM_INFO_DMABUF_SUPPORTED is false.

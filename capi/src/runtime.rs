@@ -16,8 +16,10 @@ use crate::code::Codes;
 use crate::copy::Engine;
 use crate::edge::Answer;
 use crate::events::Events;
+use crate::fork::Mark;
 use crate::memory::Memory;
 use crate::queue::Queues;
+use crate::vmem::Places;
 
 /// Which devices to show: indices or unique names, as AMD's library reads it.
 const VISIBLE: &str = "ROCR_VISIBLE_DEVICES";
@@ -29,6 +31,7 @@ pub(crate) const HSA_STATUS_ERROR_NOT_SUPPORTED: hsa_status_t = 47;
 pub(crate) struct Runtime {
     pub(crate) client: Client,
     pub(crate) memory: Memory,
+    pub(crate) places: Places,
     pub(crate) codes: Codes,
     pub(crate) queues: Queues,
     pub(crate) copies: Engine,
@@ -36,7 +39,7 @@ pub(crate) struct Runtime {
     /// Whether the device is shown to the program.
     pub(crate) visible: bool,
     /// The process that began it.
-    pid: u32,
+    process: Mark,
 }
 
 static RUNTIME: ArcSwapOption<Runtime> = ArcSwapOption::const_empty();
@@ -98,19 +101,19 @@ impl Runtime {
         let memory = Memory::new();
         Ok(Arc::new(Runtime {
             memory,
+            places: Places::default(),
             codes: Codes::default(),
             queues: Queues::default(),
             copies: Engine::default(),
             events: Events::default(),
             visible,
-            pid: std::process::id(),
+            process: Mark::new(),
             client,
         }))
     }
 
     fn is_ours(&self) -> bool {
-        // A system call, but one of the cheapest; glibc has kept no copy since 2.25.
-        self.pid == std::process::id()
+        self.process.holds()
     }
 
     pub(crate) fn device(&self) -> &DeviceFacts {
@@ -168,7 +171,7 @@ pub(crate) fn failed(error: ClientError) -> hsa_status_t {
             DenyCode::UnknownSymbol => HSA_STATUS_ERROR_INVALID_SYMBOL_NAME,
             DenyCode::Busy => HSA_STATUS_ERROR_RESOURCE_BUSY,
             DenyCode::Unsupported => HSA_STATUS_ERROR_NOT_SUPPORTED,
-            DenyCode::Ending => HSA_STATUS_ERROR,
+            DenyCode::Ending | DenyCode::NotAllowed => HSA_STATUS_ERROR,
         },
         ClientError::Arena(_) | ClientError::Memory(_) | ClientError::Call(_) => HSA_STATUS_ERROR_OUT_OF_RESOURCES,
         ClientError::Argument { .. } | ClientError::Bounds(_) => HSA_STATUS_ERROR_INVALID_ARGUMENT,

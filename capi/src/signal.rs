@@ -8,12 +8,13 @@
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use client::{Condition, Deadline, SignalRef};
+use client::{Condition, Deadline, SharedSignal, SignalRef};
 use hsa_sys::raw::*;
 
 use crate::edge::{Answer, In, Out};
 use crate::export::{export, ordered};
-use crate::runtime::{HSA_STATUS_ERROR_NOT_SUPPORTED, Runtime, failed, status_with, with};
+use crate::ipc::{Handle, Kind};
+use crate::runtime::{Runtime, failed, status_with, with};
 
 /// Offset of the value in an `amd_signal_t`.
 const VALUE: usize = std::mem::offset_of!(amd_signal_t, value);
@@ -89,7 +90,7 @@ export! {
         status_with(|runtime| create(runtime, value, signal))
     }
 
-    /// Makes a signal. One that only devices wait for is no different here; one for other processes there is not.
+    /// Makes a signal, for other processes too if that is asked for. One that only devices wait for is no different here.
     fn hsa_amd_signal_create(
         value: hsa_signal_value_t,
         _consumers: u32,
@@ -98,10 +99,36 @@ export! {
         signal: Out<hsa_signal_t>,
     ) -> hsa_status_t {
         status_with(|runtime| {
-            if attributes & u64::from(HSA_AMD_SIGNAL_IPC) != 0 {
-                return Err(HSA_STATUS_ERROR_NOT_SUPPORTED);
+            if attributes & u64::from(HSA_AMD_SIGNAL_IPC) == 0 {
+                return create(runtime, value, signal);
             }
-            create(runtime, value, signal)
+            let signal = signal.needed()?;
+            let made = runtime.client.shared_signal(value).map_err(failed)?;
+            signal.put(hsa_signal_t { handle: made.into_address() })
+        })
+    }
+
+    /// Makes a handle of a signal that was made for other processes, by which they get it.
+    fn hsa_amd_ipc_signal_create(signal: hsa_signal_t, handle: Out<hsa_amd_ipc_signal_t>) -> hsa_status_t {
+        status_with(|runtime| {
+            let handle = handle.needed()?;
+            let SharedSignal { share, bytes, index } = runtime.client.export_signal(signal.handle).map_err(failed)?;
+            let named = Handle { kind: Kind::Signal, share, bytes, pool: index.into() };
+            handle.put(hsa_amd_ipc_signal_t { handle: named.words() })
+        })
+    }
+
+    /// Attaches a signal of another process of the tenant. It is given back as any other.
+    fn hsa_amd_ipc_signal_attach(
+        handle: In<'_, hsa_amd_ipc_signal_t>,
+        signal: Out<hsa_signal_t>,
+    ) -> hsa_status_t {
+        status_with(|runtime| {
+            let signal = signal.needed()?;
+            let Handle { share, bytes, pool, .. } = Handle::read(Kind::Signal, handle.get()?.handle)?;
+            let index = u32::try_from(pool).map_err(|_| HSA_STATUS_ERROR_INVALID_ARGUMENT)?;
+            let shared = SharedSignal { share, bytes, index };
+            signal.put(hsa_signal_t { handle: runtime.client.import_signal(shared).map_err(failed)? })
         })
     }
 

@@ -28,7 +28,7 @@ export! {
 
     /// Answers a question about the system.
     fn hsa_system_get_info(attribute: hsa_system_info_t, value: Room) -> hsa_status_t {
-        status_with(|_| match attribute {
+        status_with(|runtime| match attribute {
             HSA_SYSTEM_INFO_VERSION_MAJOR | HSA_SYSTEM_INFO_VERSION_MINOR => value.put(1u16),
             HSA_SYSTEM_INFO_TIMESTAMP => value.put(now_ns()),
             HSA_SYSTEM_INFO_TIMESTAMP_FREQUENCY => value.put(1_000_000_000u64),
@@ -39,12 +39,12 @@ export! {
             HSA_AMD_SYSTEM_INFO_BUILD_VERSION => value.put(BUILD.as_ptr()),
             HSA_AMD_SYSTEM_INFO_EXT_VERSION_MAJOR => value.put(AMD_VERSION.0),
             HSA_AMD_SYSTEM_INFO_EXT_VERSION_MINOR => value.put(AMD_VERSION.1),
+            HSA_AMD_SYSTEM_INFO_VIRTUAL_MEM_API_SUPPORTED => value.put(runtime.client.chooses_addresses()),
             // Memory that the program did not get from us is reached by locking it; page faults of kernels are errors.
             HSA_AMD_SYSTEM_INFO_SVM_SUPPORTED
             | HSA_AMD_SYSTEM_INFO_SVM_ACCESSIBLE_BY_DEFAULT
             | HSA_AMD_SYSTEM_INFO_MWAITX_ENABLED
             | HSA_AMD_SYSTEM_INFO_DMABUF_SUPPORTED
-            | HSA_AMD_SYSTEM_INFO_VIRTUAL_MEM_API_SUPPORTED
             | HSA_AMD_SYSTEM_INFO_XNACK_ENABLED => value.put(false),
             _ => Err(HSA_STATUS_ERROR_INVALID_ARGUMENT),
         })

@@ -39,18 +39,22 @@ pub mod environment;
 mod error;
 mod memory;
 mod placed;
+mod places;
 mod queue;
 mod session;
 mod signal;
+mod signal_sharing;
 
 pub use code::{Code, Kernel, Symbol};
 pub use copies::Staging;
 pub use error::{ClientError, ConnectError, Denial, End, WaitError};
-pub use memory::{Alias, Buffer, Object};
+pub use memory::Buffer;
 pub use placed::PlacedAlias;
+pub use places::{Alias, Object, Reservation};
 pub use queue::{Dispatch, Queue, QueueType, READ_INDEX, WRITE_INDEX};
 pub use session::Client;
 pub use signal::{Condition, Signal, SignalRef};
+pub use signal_sharing::SharedSignal;
 
 pub use proto::ShareId;
 pub use proto::message::tenant::{BufferKind, MemoryUse, SymbolKind};

@@ -1,15 +1,11 @@
 //! Buffers: memory that kernels see at the address at which this process sees it.
 
-use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 
 use proto::limits::PAGE_BYTES;
-use proto::message::tenant::{
-    AllocBuffer, BufferKind, CloseAlias, ExportBuffer, FreeBuffer, ImportBuffer, MapBuffer, OpenAlias, RefuseTouch,
-    UnmapBuffer,
-};
+use proto::message::tenant::{AllocBuffer, BufferKind, ExportBuffer, FreeBuffer, ImportBuffer};
 use proto::message::{TenantAnswer, TenantRequest};
-use proto::{BufferId, Bytes, ClaimedRange, DeviceAddress, ShareId};
+use proto::{BufferId, Bytes, ClaimedRange, DeviceAddress, ShareId, TenantName};
 use sys::arena::{Arena, ArenaError, ArenaRange};
 use sys::mapping::{Access, Mapping, OutOfBounds};
 use sys::memfd::MemFd;
@@ -29,9 +25,9 @@ pub struct Buffer {
 /// A buffer that does not keep its session alive.
 pub(crate) struct RawBuffer {
     connection: Arc<Connection>,
-    id: BufferId,
+    pub(crate) id: BufferId,
     address: u64,
-    bytes: u64,
+    pub(crate) bytes: u64,
     pub(crate) memory: Option<Arc<Mapping>>,
     /// Its addresses, where it is not mapped.
     addresses: Option<Arena>,
@@ -43,9 +39,10 @@ impl Client {
         Ok(Buffer { raw: RawBuffer::new(&self.0, kind, bytes)?, session: Arc::clone(&self.0) })
     }
 
-    /// Returns memory that another session of the tenant has [exported](Buffer::export), all of it. Stores of either are seen by the other.
+    /// Returns memory that another session of the tenant has [exported](Buffer::export), or one of another tenant has [granted](Buffer::grant) to it, all
+    /// of it. Stores of either are seen by the other.
     pub fn import(&self, share: ShareId, bytes: u64) -> Result<Buffer, ClientError> {
-        let ask = |at| ImportBuffer { share, bytes: Bytes(bytes), at }.into();
+        let ask = |at| ImportBuffer { share, bytes: Bytes(bytes), at, kind: BufferKind::Host }.into();
         Ok(Buffer { raw: RawBuffer::ask(&self.0, bytes, ask)?, session: Arc::clone(&self.0) })
     }
 
@@ -62,122 +59,6 @@ impl Client {
     /// Allocates memory for kernel arguments.
     pub fn kernarg(&self, bytes: u64) -> Result<Buffer, ClientError> {
         self.alloc(BufferKind::Kernarg, bytes)
-    }
-}
-
-/// Memory that kernels may be shown in an [`Alias`], and that this process maps where it likes. It has no address of its own here.
-pub struct Object {
-    memory: MemFd,
-    raw: RawBuffer,
-    // As in a buffer.
-    _session: Arc<Session>,
-}
-
-/// Addresses at which kernels see memory of this process that is not theirs: empty until something is mapped there. Closed when dropped.
-pub struct Alias {
-    // Declared first: the worker closes it before the addresses can be had again.
-    open: OpenedAlias,
-    range: ArenaRange,
-    session: Arc<Session>,
-}
-
-/// Closes an alias.
-struct OpenedAlias {
-    connection: Arc<Connection>,
-    at: DeviceAddress,
-}
-
-impl Drop for OpenedAlias {
-    fn drop(&mut self) {
-        // If the session is over there is nothing left to close.
-        let _ = self.connection.request(&CloseAlias { at: self.at }.into());
-    }
-}
-
-impl Alias {
-    /// Returns the first address.
-    pub fn address(&self) -> u64 {
-        self.open.at.0
-    }
-
-    /// Returns how many there are, in whole pages.
-    pub fn bytes(&self) -> u64 {
-        self.range.len() as u64
-    }
-
-    /// Lets kernels see `bytes` from `offset` of an object at an address of the alias, all whole pages.
-    pub fn map(&self, object: &Object, offset: u64, bytes: u64, at: u64) -> Result<(), ClientError> {
-        let part = ClaimedRange { buffer: object.raw.id, offset: Bytes(offset), bytes: Bytes(bytes) };
-        self.session.command(&MapBuffer { part, at: DeviceAddress(at) }.into())
-    }
-
-    /// Takes back what [`map`](Self::map) did at an address.
-    pub fn unmap(&self, at: u64) -> Result<(), ClientError> {
-        self.session.command(&UnmapBuffer { at: DeviceAddress(at) }.into())
-    }
-}
-
-impl Object {
-    pub(crate) fn id(&self) -> BufferId {
-        self.raw.id
-    }
-
-    /// Returns the size in bytes, in whole pages.
-    pub fn bytes(&self) -> u64 {
-        self.raw.bytes
-    }
-}
-
-impl AsFd for Object {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.memory.as_fd()
-    }
-}
-
-impl Client {
-    /// Allocates memory without an address of its own, all zero. [`ClientError::NotMapped`] where this process cannot have it.
-    pub fn object(&self, kind: BufferKind, bytes: u64) -> Result<Object, ClientError> {
-        let session = &self.0;
-        match session.request(&AllocBuffer { kind, bytes: Bytes(bytes), at: DeviceAddress(0) }.into())? {
-            (TenantAnswer::BufferShared(got), Some(fd)) => {
-                let raw = RawBuffer::raw(session, got.buffer, got.address, got.bytes);
-                let memory = MemFd::adopt(fd, usize::try_from(got.bytes.0).unwrap_or(0))?;
-                Ok(Object { memory, raw, _session: Arc::clone(session) })
-            }
-            (TenantAnswer::BufferReady(got), None) => {
-                session.command(&FreeBuffer { buffer: got.buffer }.into())?;
-                Err(ClientError::NotMapped)
-            }
-            (other, _) => Err(session.misunderstood(&other)),
-        }
-    }
-
-    /// Opens an alias of at least `bytes`. `ask`: a kernel that touches what is not there waits, and the function given to
-    /// [`on_touch`](Self::on_touch) is called; else it faults.
-    pub fn alias(&self, bytes: u64, align: u64, ask: bool) -> Result<Alias, ClientError> {
-        let session = Arc::clone(&self.0);
-        let range = place_aligned(&session, bytes, align.max(PAGE_BYTES))?.ok_or(ClientError::NotMapped)?;
-        let at = DeviceAddress(range.address() as u64);
-        session.command(&OpenAlias { at, bytes: Bytes(range.len() as u64), ask: u32::from(ask) }.into())?;
-        let open = OpenedAlias { connection: Arc::clone(&session.connection), at };
-        Ok(Alias { open, range, session })
-    }
-
-    /// Says that there is nothing for a kernel that has touched an address of an alias.
-    pub fn refuse_touch(&self, address: u64) -> Result<(), ClientError> {
-        self.0.command(&RefuseTouch { at: DeviceAddress(address) }.into())
-    }
-
-    /// Has `touched` called, on a thread of this library, with every address that a kernel waits for. There can be one; returns whether this is
-    /// it. It must not wait for anything of this session.
-    pub fn on_touch(&self, touched: impl Fn(u64) + Send + Sync + 'static) -> bool {
-        self.0.connection.on_touch(Box::new(touched))
-    }
-
-    /// Whether an address belongs to the session's arena: what lies there was made by this session, or is nothing.
-    pub fn owns(&self, address: u64) -> bool {
-        let Some(arena) = &self.0.arena else { return false };
-        address.checked_sub(arena.address() as u64).is_some_and(|offset| offset < arena.len() as u64)
     }
 }
 
@@ -203,12 +84,18 @@ fn alignment(bytes: u64) -> u64 {
     bytes.checked_ilog2().map_or(PAGE_BYTES, |log| 1 << log).clamp(PAGE_BYTES, LARGE)
 }
 
+/// What a descriptor lets this process do: what another tenant has granted to be read only reads.
+fn access_of(memory: &MemFd) -> Access {
+    if memory.is_writable() { Access::ReadWrite } else { Access::ReadOnly }
+}
+
 /// Maps what came where it was announced to be.
 pub(crate) fn map(memory: &MemFd, place: Option<ArenaRange>, address: DeviceAddress) -> Result<Mapping, ClientError> {
+    let access = access_of(memory);
     Ok(match place {
-        Some(place) => Mapping::in_arena(memory, Access::ReadWrite, place)?,
+        Some(place) => Mapping::in_arena(memory, access, place)?,
         // The backend chose; nothing of ours is ever replaced.
-        None => Mapping::at_address(memory, Access::ReadWrite, usize::try_from(address.0).unwrap_or(0))?,
+        None => Mapping::at_address(memory, access, usize::try_from(address.0).unwrap_or(0))?,
     })
 }
 
@@ -223,7 +110,7 @@ impl RawBuffer {
     }
 
     /// Asks for `bytes` of memory at the place that is handed to `request`.
-    fn ask(
+    pub(crate) fn ask(
         session: &Session,
         bytes: u64,
         request: impl Fn(DeviceAddress) -> TenantRequest,
@@ -236,7 +123,7 @@ impl RawBuffer {
         if let Some(place) = place {
             let (mut this, memory) = Self::request(session, &request(wanted(Some(&place))))?;
             if let Some(memory) = memory {
-                this.memory = Some(Arc::new(Mapping::in_arena(&memory, Access::ReadWrite, place)?));
+                this.memory = Some(Arc::new(Mapping::in_arena(&memory, access_of(&memory), place)?));
             }
             return Ok(this);
         }
@@ -265,13 +152,26 @@ impl RawBuffer {
         }
     }
 
-    fn raw(session: &Session, id: BufferId, address: DeviceAddress, bytes: Bytes) -> Self {
+    /// A buffer that the worker has made and that is not mapped here.
+    pub(crate) fn raw(session: &Session, id: BufferId, address: DeviceAddress, bytes: Bytes) -> Self {
         let connection = Arc::clone(&session.connection);
         Self { connection, id, address: address.0, bytes: bytes.0, memory: None, addresses: None }
     }
 
     pub(crate) fn address(&self) -> u64 {
         self.address
+    }
+
+    pub(crate) fn export(&self, session: &Session) -> Result<ShareId, ClientError> {
+        self.share(session, None, true)
+    }
+
+    fn share(&self, session: &Session, tenant: Option<TenantName>, write: bool) -> Result<ShareId, ClientError> {
+        let wanted = ExportBuffer { buffer: self.id, tenant, write: u32::from(write) };
+        match session.request(&wanted.into())? {
+            (TenantAnswer::BufferExported(answer), _) => Ok(answer.share),
+            (other, _) => Err(session.misunderstood(&other)),
+        }
     }
 }
 
@@ -324,10 +224,25 @@ impl Buffer {
     /// Lets other sessions of the tenant [import](Client::import) the buffer by what is returned, for as long as this one has it. Who has imported it
     /// keeps it.
     pub fn export(&self) -> Result<ShareId, ClientError> {
-        match self.session.request(&ExportBuffer { buffer: self.raw.id }.into())? {
-            (TenantAnswer::BufferExported(answer), _) => Ok(answer.share),
-            (other, _) => Err(self.session.misunderstood(&other)),
-        }
+        self.raw.export(&self.session)
+    }
+
+    /// Grants the buffer to another tenant, to read or also to write, where the administrator lets the one share with the other. Its sessions
+    /// [import](Client::import) it by what is returned, for as long as this session has it; who has imported it keeps it, and it counts against this
+    /// tenant until the last of them has let go.
+    pub fn grant(&self, tenant: &str, write: bool) -> Result<ShareId, ClientError> {
+        let wrong = |_| ClientError::Argument {
+            what: "the length of a tenant's name",
+            value: tenant.len() as u64,
+            next: "use 1 to 32 of a-z 0-9 _ . - beginning with a letter or digit",
+        };
+        let to = TenantName::new(tenant).map_err(wrong)?;
+        self.raw.share(&self.session, Some(to), write)
+    }
+
+    /// Whether this session may write to it: not where another tenant has granted it to be read.
+    pub fn is_writable(&self) -> bool {
+        self.raw.memory.as_ref().is_none_or(|memory| memory.is_writable())
     }
 
     /// Returns `bytes` bytes at `offset` as a claim, to name it in a request.

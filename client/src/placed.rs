@@ -15,7 +15,7 @@ use sys::memfd::MemoryError;
 
 use crate::connection::Connection;
 use crate::error::ClientError;
-use crate::memory::Object;
+use crate::places::Object;
 use crate::session::{Client, Session};
 
 /// How often the device is asked for other memory.

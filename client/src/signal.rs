@@ -8,13 +8,13 @@
 //! session's ([`Client::changes`]), so one thread can wait for any number of signals.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use proto::Bytes;
 use proto::limits::SIGNAL_POOLS_PER_SESSION_MAX;
 use proto::message::tenant::BufferKind;
 use proto::signal::{AmdSignal, PoolLayout, SIGNAL_BYTES, SignalField};
 use proto::wake::RECHECK;
+use proto::{Bytes, ShareId};
 use sys::clock::{Deadline, now_ns};
 use sys::mapping::Mapping;
 use sys::wake::{self, Patience};
@@ -58,10 +58,22 @@ impl Condition {
 
 /// A buffer full of signals.
 pub(crate) struct Pool {
-    buffer: RawBuffer,
-    memory: Arc<Mapping>,
-    layout: PoolLayout,
+    pub(crate) buffer: RawBuffer,
+    pub(crate) memory: Arc<Mapping>,
+    pub(crate) layout: PoolLayout,
+    pub(crate) origin: Origin,
     free: Mutex<Vec<u32>>,
+}
+
+/// Whose the signals of a pool are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// This session's alone.
+    Own,
+    /// This session's, for other sessions too.
+    Shared,
+    /// Another session's.
+    Imported(ShareId),
 }
 
 /// The pools of a session. They only become more, so that whoever looks one up needs no lock.
@@ -78,12 +90,18 @@ impl Default for Pools {
 }
 
 impl Pools {
-    fn iter(&self) -> impl Iterator<Item = &Arc<Pool>> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<Pool>> {
         self.list.iter().map_while(OnceLock::get)
     }
 
-    fn take_place(&self) -> Option<(Arc<Pool>, u32)> {
-        self.iter().find_map(|pool| Some((Arc::clone(pool), pool.free().pop()?)))
+    fn take_place(&self, origin: Origin) -> Option<(Arc<Pool>, u32)> {
+        let pools = self.iter().filter(|pool| pool.origin == origin);
+        pools.into_iter().find_map(|pool| Some((Arc::clone(pool), pool.free().pop()?)))
+    }
+
+    /// Held while a pool is added.
+    pub(crate) fn making(&self) -> MutexGuard<'_, ()> {
+        self.making.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -97,19 +115,25 @@ pub struct Signal {
 /// A signal that somebody else owns.
 #[derive(Clone, Copy)]
 pub struct SignalRef<'a> {
-    pool: &'a Pool,
-    index: u32,
-    session: &'a Session,
+    pub(crate) pool: &'a Pool,
+    pub(crate) index: u32,
+    pub(crate) session: &'a Session,
 }
 
 impl Client {
     /// Makes a signal with a value. A packet's completion subtracts one, so 1 is the usual start.
     pub fn signal(&self, value: i64) -> Result<Signal, ClientError> {
-        let (pool, index) = self.0.signal_place()?;
+        self.signal_of(Origin::Own, value)
+    }
+
+    pub(crate) fn signal_of(&self, origin: Origin, value: i64) -> Result<Signal, ClientError> {
+        let (pool, index) = self.0.signal_place(origin)?;
         let signal = Signal { pool, index, session: Arc::clone(&self.0) };
         let pool = &signal.pool;
-        // The mailbox is what device code writes before it interrupts, when it changes the value itself.
-        let mailbox = pool.layout.mailbox(index).map_or(0, |at| pool.buffer.address() + at as u64);
+        // The mailbox is what device code writes before it interrupts, when it changes the value itself. Kernels of other sessions would look for it
+        // where it is not.
+        let mailbox = pool.layout.mailbox(index).filter(|_| origin == Origin::Own);
+        let mailbox = mailbox.map_or(0, |at| pool.buffer.address() + at as u64);
         let fresh =
             AmdSignal { event_mailbox_ptr: mailbox, event_id: PoolLayout::event_id(index), ..AmdSignal::new(value) };
         pool.memory.write(signal.as_ref().at(), fresh.as_bytes())?;
@@ -130,7 +154,12 @@ impl Client {
     ///
     /// The caller promises to do it once, and that nobody uses the address any more.
     pub fn drop_signal(&self, address: u64) -> bool {
-        self.signal_at(address).map(|signal| signal.pool.free().push(signal.index)).is_some()
+        let Some(signal) = self.signal_at(address) else { return false };
+        // What another session has made is its to use again.
+        if !matches!(signal.pool.origin, Origin::Imported(_)) {
+            signal.pool.free().push(signal.index);
+        }
+        true
     }
 
     /// Makes the worker look at rings and signals: for those who have changed them in memory.
@@ -157,29 +186,46 @@ impl Client {
 }
 
 impl Session {
-    fn signal_place(&self) -> Result<(Arc<Pool>, u32), ClientError> {
-        if let Some(found) = self.pools.take_place() {
+    fn signal_place(&self, origin: Origin) -> Result<(Arc<Pool>, u32), ClientError> {
+        if let Some(found) = self.pools.take_place(origin) {
             return Ok(found);
         }
-        let _making = self.pools.making.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(found) = self.pools.take_place() {
+        let making = self.pools.making();
+        if let Some(found) = self.pools.take_place(origin) {
             return Ok(found);
         }
+        let made = self.pools.iter().filter(|pool| pool.origin == origin).count();
+        let signals = if made == 0 { FIRST_POOL_SIGNALS } else { POOL_SIGNALS };
+        let bytes = PoolLayout::bytes_for(signals).0;
+        let pool = self.add_pool(&making, origin, || RawBuffer::new(self, BufferKind::Signals, bytes))?;
+        // Threads that have waited for the lock have not seen it yet.
+        let index = pool.free().pop().ok_or(ClientError::NotMapped)?;
+        Ok((pool, index))
+    }
+
+    /// Adds the pool that `make` gets the memory of. The lock is [`Pools::making`]'s.
+    pub(crate) fn add_pool(
+        &self,
+        _making: &MutexGuard<'_, ()>,
+        origin: Origin,
+        make: impl FnOnce() -> Result<RawBuffer, ClientError>,
+    ) -> Result<Arc<Pool>, ClientError> {
         let made = self.pools.iter().count();
         let Some(slot) = self.pools.list.get(made) else {
             let (what, value) = ("the number of signals", u64::from(POOL_SIGNALS) * made as u64 + 1);
             return Err(ClientError::Argument { what, value, next: "drop signals that are not needed any more" });
         };
-        let signals = if made == 0 { FIRST_POOL_SIGNALS } else { POOL_SIGNALS };
-        let buffer = RawBuffer::new(self, BufferKind::Signals, PoolLayout::bytes_for(signals).0)?;
+        let buffer = make()?;
         let memory = Arc::clone(buffer.memory.as_ref().ok_or(ClientError::NotMapped)?);
         let layout = PoolLayout::of(Bytes(memory.len() as u64)).ok_or(ClientError::NotMapped)?;
         self.connection.register(Sleepers::Pool(Arc::downgrade(&memory)));
-        let mut free: Vec<u32> = (0..layout.capacity()).rev().collect();
-        let index = free.pop().ok_or(ClientError::NotMapped)?;
-        let pool = Arc::new(Pool { buffer, memory, layout, free: Mutex::new(free) });
+        let free = match origin {
+            Origin::Imported(_) => Vec::new(),
+            Origin::Own | Origin::Shared => (0..layout.capacity()).rev().collect(),
+        };
+        let pool = Arc::new(Pool { buffer, memory, layout, origin, free: Mutex::new(free) });
         // Nobody else fills slots while we hold the lock.
-        Ok((Arc::clone(slot.get_or_init(|| pool)), index))
+        Ok(Arc::clone(slot.get_or_init(|| pool)))
     }
 
     /// The word that every change of a signal rings.
@@ -190,7 +236,7 @@ impl Session {
 }
 
 impl Pool {
-    fn free(&self) -> std::sync::MutexGuard<'_, Vec<u32>> {
+    fn free(&self) -> MutexGuard<'_, Vec<u32>> {
         self.free.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

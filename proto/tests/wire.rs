@@ -48,11 +48,19 @@ fn messages_survive_the_wire() {
     round_trip::<TenantRequest>(OpenAlias { at, bytes: Bytes(8192), ask: 1 });
     round_trip::<TenantRequest>(CloseAlias { at });
     let part = ClaimedRange { buffer: BufferId(3), offset: Bytes(4096), bytes: Bytes(4096) };
-    round_trip::<TenantRequest>(MapBuffer { part, at });
+    round_trip::<TenantRequest>(MapBuffer { part, at, write: 1 });
     round_trip::<TenantRequest>(UnmapBuffer { at });
     round_trip::<TenantRequest>(RefuseTouch { at });
-    round_trip::<TenantRequest>(ExportBuffer { buffer: BufferId(3) });
-    round_trip::<TenantRequest>(ImportBuffer { share: ShareId(u64::MAX), bytes: Bytes(4096), at });
+    round_trip::<TenantRequest>(ExportBuffer { buffer: BufferId(3), tenant: None, write: 0 });
+    round_trip::<TenantRequest>(ImportBuffer {
+        share: ShareId(u64::MAX),
+        bytes: Bytes(4096),
+        at,
+        kind: BufferKind::Signals,
+    });
+    let tenant = Some(TenantName::new("blue").unwrap());
+    round_trip::<TenantRequest>(ExportBuffer { buffer: BufferId(3), tenant, write: 1 });
+    round_trip::<WorkerReport>(ShareCharge { charge: ChargeId(5), tenant, write: 1 });
     round_trip::<TenantRequest>(CopyMemory { to: at, from: DeviceAddress(4096), bytes: Bytes(77) });
     let mut parts = [ClaimedRange::default(); ALIAS_PARTS_MAX];
     (parts[0], parts[7]) = (part, ClaimedRange { buffer: BufferId(4), ..part });
@@ -60,7 +68,6 @@ fn messages_survive_the_wire() {
     round_trip::<TenantAnswer>(AliasPlaced { at });
     round_trip::<TenantAnswer>(BufferExported { share: ShareId(9) });
     round_trip::<WorkerReport>(Moved { partition: PartitionId(3) });
-    round_trip::<WorkerReport>(ShareCharge { charge: ChargeId(5) });
     round_trip::<WorkerReport>(JoinCharge { share: ShareId(5), bytes: Bytes(8192) });
     round_trip::<WorkerOrder>(ChargeShared { share: ShareId(5) });
     round_trip::<TenantAnswer>(AliasTouched { at });

@@ -62,6 +62,8 @@ Fields:
   host_memory=1GiB            host memory it may pin
   queues=16 sessions=4        how many it may have at a time
   max_dispatch_time=10s       longest time one dispatch may run; none for no limit
+  share=NAME:read             it may grant memory of its own to this tenant, read or write; given twice: both. Replaces
+                              all it had; none takes them away
   match=uid=1000,gid=50       who may be this tenant (uid, gid, cgroup, joined by commas); given twice: either.
                               Replaces all rules it had.";
 
@@ -156,6 +158,7 @@ pub(super) fn list(tenants: &[Tenant]) -> Table {
 fn show(t: &Tenant) -> String {
     let share = |millionths: Option<u32>| Percent(millionths.and_then(sched::Share::from_millionths)).to_string();
     let rules: Vec<String> = t.matches.iter().map(rule).collect();
+    let shares: Vec<String> = t.share.iter().map(ToString::to_string).collect();
     let counts = |counts: &std::collections::BTreeMap<String, u64>| {
         let words: Vec<String> = counts.iter().map(|(word, n)| format!("{word} {n}")).collect();
         if words.is_empty() { "none".to_owned() } else { words.join(", ") }
@@ -173,6 +176,7 @@ fn show(t: &Tenant) -> String {
         ("device memory", of_limit(t.vram_used_bytes, t.vram_limit_bytes)),
         ("  kept free", bytes(t.vram_guarantee_bytes)),
         ("host memory", of_limit(t.host_memory_used_bytes, t.host_memory_limit_bytes)),
+        ("may grant memory to", if shares.is_empty() { "nobody".to_owned() } else { shares.join(", ") }),
         ("set live", if t.set_live.is_empty() { "nothing".to_owned() } else { t.set_live.join(", ") }),
         ("device time", time(t.device_time_ns)),
         ("busy time", time(t.counters.busy_ns)),
@@ -186,7 +190,7 @@ fn show(t: &Tenant) -> String {
         ("faults", t.counters.faults.to_string()),
     ];
     lines.extend(t.last_fault.as_ref().map(|fault| ("  last", fault.to_string())));
-    let mut text: String = lines.iter().map(|(what, value)| format!("{what:<18} {value}\n")).collect();
+    let mut text: String = lines.iter().map(|(what, value)| format!("{what:<19} {value}\n")).collect();
     text.push('\n');
     text.push_str(&latencies(std::slice::from_ref(t)).to_string());
     text

@@ -8,7 +8,7 @@ use broker::{MatchRule, TenantChange, TenantConfig};
 use proto::{Bytes, Nanos};
 use serde::{Deserialize, Serialize};
 
-use super::values::{Belongs, Claim, Limit, Name, Percent, Size, Wish};
+use super::values::{Belongs, Claim, Limit, Name, Percent, Sharing, Size, Wish};
 
 /// A condition on who connects; all parts given must hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -101,6 +101,8 @@ settings! {
     sessions: u32,
     /// Longest time one dispatch may run.
     max_dispatch_time: Limit,
+    /// The tenants that it may grant memory to.
+    share: Vec<Sharing>,
 }
 
 impl TenantSettings {
@@ -123,6 +125,7 @@ impl TenantSettings {
             queues: self.queues.unwrap_or(modest.queues),
             sessions: self.sessions.unwrap_or(modest.sessions),
             max_dispatch: self.max_dispatch_time.map_or(modest.max_dispatch, |v| v.0),
+            shares: self.share.as_ref().map_or(modest.shares, |list| list.iter().map(|v| v.0).collect()),
         }
     }
 
@@ -143,6 +146,7 @@ impl TenantSettings {
             queues: self.queues,
             sessions: self.sessions,
             max_dispatch: self.max_dispatch_time.map(|v| v.0),
+            shares: self.share.as_ref().map(|list| list.iter().map(|v| v.0).collect()),
         }
     }
 
@@ -164,6 +168,7 @@ impl TenantSettings {
             queues: Some(tenant.queues),
             sessions: Some(tenant.sessions),
             max_dispatch_time: Some(Limit(tenant.max_dispatch)),
+            share: Some(tenant.shares.iter().copied().map(Sharing).collect()),
         }
     }
 
@@ -189,6 +194,9 @@ impl TenantSettings {
             "max_dispatch_time" => self.max_dispatch_time = Some(value.parse().map_err(|e| bad(&e))?),
             "queues" => self.queues = Some(count()?),
             "sessions" => self.sessions = Some(count()?),
+            // One an assignment, as with rules.
+            "share" if value == "none" => self.share.get_or_insert_default().clear(),
+            "share" => self.share.get_or_insert_default().push(value.parse().map_err(|e| bad(&e))?),
             // One rule an assignment: its parts are joined by commas, `match=uid=1000,gid=50`; a second one adds a rule.
             "match" => {
                 let rule = parse_rule(value).map_err(|why| bad(&why))?;
@@ -231,7 +239,7 @@ pub enum AssignmentError {
     /// No such field.
     #[error(
         "a tenant has no {field:?}: use weight, class, cap, guarantee, slice, group, partition, vram, vram_guarantee, host_memory, queues, sessions, \
-         max_dispatch_time or match"
+         max_dispatch_time, share or match"
     )]
     Field {
         /// What was written.
@@ -274,9 +282,12 @@ mod tests {
             "queues=3",
             "sessions=2",
             "max_dispatch_time=none",
+            "share=blue:read",
+            "share=green:write",
         ];
         let set = settings(&all).unwrap();
-        assert_eq!(set.fields_set().len(), 14);
+        assert_eq!(set.fields_set().len(), 15);
+        assert_eq!(settings(&["share=blue:read", "share=none"]).unwrap().share, Some(Vec::new()));
         // Nothing was lost: as a tenant and back it is the same, and so it is through text.
         assert_eq!(TenantSettings::of(&set.to_config(Bytes(1 << 40))), set);
         assert_eq!(toml::from_str::<TenantSettings>(&toml::to_string(&set).unwrap()).unwrap(), set);

@@ -7,7 +7,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use broker::Adaptive;
+use broker::{Adaptive, ShareRule};
 use proto::{Bytes, Nanos, TenantName};
 use sched::{Class, Policy, Share, Weight};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
@@ -119,6 +119,10 @@ value! {
     Belongs(Option<TenantName>)
 }
 value! {
+    /// A tenant that memory may be granted to, and what it may do with it: `blue:read` or `blue:write`.
+    Sharing(ShareRule)
+}
+value! {
     /// How a device's time is divided.
     Division(Policy)
 }
@@ -165,6 +169,27 @@ impl fmt::Display for Belongs {
             Some(name) => name.fmt(f),
             None => f.pad("none"),
         }
+    }
+}
+
+impl FromStr for Sharing {
+    type Err = BadValue;
+
+    fn from_str(text: &str) -> Result<Self, BadValue> {
+        let bad = || BadValue::new(text, "whom to share with: use NAME:read or NAME:write");
+        let (name, right) = text.split_once(':').ok_or_else(bad)?;
+        let Name(with) = name.parse().map_err(|_| bad())?;
+        match right {
+            "read" => Ok(Self(ShareRule { with, write: false })),
+            "write" => Ok(Self(ShareRule { with, write: true })),
+            _ => Err(bad()),
+        }
+    }
+}
+
+impl fmt::Display for Sharing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.0.with, if self.0.write { "write" } else { "read" })
     }
 }
 
@@ -444,6 +469,9 @@ mod tests {
                 "fastest",
                 "\"fastest\" is not a policy: use weighted, equal-share, fixed-share or best-effort",
             ),
+            (printed::<Sharing>, "blue:read", "blue:read"),
+            (printed::<Sharing>, "blue:write", "blue:write"),
+            (printed::<Sharing>, "blue", "\"blue\" is not whom to share with: use NAME:read or NAME:write"),
             (printed::<Belongs>, "none", "none"),
             (printed::<Belongs>, "left", "left"),
             (printed::<Name>, "red-1", "red-1"),

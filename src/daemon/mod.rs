@@ -231,7 +231,7 @@ pub(crate) struct Daemon {
     reply: Option<Result<AdminReply, AdminError>>,
     /// The descriptor that came with the message that is being handled.
     offered: Option<OwnedFd>,
-    /// Memory that sessions of one tenant share, by the charge it was made for.
+    /// Memory that sessions share, by the charge it was made for.
     shared: BTreeMap<ChargeId, MemFd>,
     /// Asked twice to stop: at once.
     stop_now: bool,

@@ -34,8 +34,8 @@ impl Daemon {
                 return Some(Input::MemoryCreated { session, charge, created });
             }
             Action::KeepMemory { session, request, memory, bytes } => self.keep_memory(session, request, memory, bytes),
-            Action::PassMemory { session, request, charge, memory, bytes } => {
-                let created = self.pass_memory(session, request, charge, memory, bytes);
+            Action::PassMemory { session, request, charge, memory, bytes, write } => {
+                let created = self.pass_memory(session, request, ChargeGranted { charge, bytes }, memory, write);
                 return Some(Input::MemoryCreated { session, charge, created });
             }
             Action::ForgetMemory { memory } => drop(self.shared.remove(&memory)),
@@ -198,7 +198,7 @@ impl Daemon {
         }
     }
 
-    /// Keeps memory that a worker offers to its tenant's other sessions.
+    /// Keeps memory that a worker offers to other sessions.
     fn keep_memory(&mut self, session: SessionId, request: RequestId, memory: ChargeId, bytes: Bytes) {
         let size = usize::try_from(bytes.0).unwrap_or(usize::MAX);
         match self.offered.take().ok_or(MemoryError::NotMemory).and_then(|fd| MemFd::adopt(fd, size)) {
@@ -221,17 +221,22 @@ impl Daemon {
         &mut self,
         session: SessionId,
         request: RequestId,
-        charge: ChargeId,
+        granted: ChargeGranted,
         memory: ChargeId,
-        bytes: Bytes,
+        write: bool,
     ) -> bool {
-        let copy = self.shared.get(&memory).and_then(|object| object.duplicate().ok());
-        let found = copy.is_some();
-        if found {
-            let order = ChargeGranted { charge, bytes }.into();
-            self.with_worker(session, |worker| worker.say(request, &order, copy));
+        let copy = |object: &MemFd| if write { object.duplicate() } else { object.read_only() };
+        match self.shared.get(&memory).map(copy) {
+            Some(Ok(copy)) => {
+                self.with_worker(session, |worker| worker.say(request, &granted.into(), Some(copy)));
+                true
+            }
+            Some(Err(error)) => {
+                tracing::warn!(%error, %session, "memory that is shared could not be passed on");
+                false
+            }
+            None => false,
         }
-        found
     }
 
     /// Talks to a worker. One that does not listen is ended; one that is slow is told the rest when its channel has room.

@@ -12,7 +12,7 @@ use super::figures::{Followed, Sparse, minute_span};
 use super::shares;
 use crate::admin::{self, Counters, DeviceTime, Distribution, Failure, FailureCode};
 use crate::config::TenantSettings;
-use crate::config::values::{Division, Name, Wish};
+use crate::config::values::{Division, Name, Sharing, Wish};
 use crate::device::spec::DeviceSpec;
 
 impl Daemon {
@@ -53,6 +53,7 @@ impl Daemon {
                 group: config.group.map(Name),
                 partition: config.partition.map(Name),
                 max_dispatch_time_ns: config.max_dispatch.0,
+                share: config.shares.iter().copied().map(Sharing).collect(),
                 vram_limit_bytes: config.vram_limit.0,
                 vram_guarantee_bytes: config.vram_guarantee.0,
                 vram_used_bytes: usage.vram,

@@ -464,8 +464,9 @@ pub trait Aliases {
     /// Closes the alias that begins at `address`, and unmaps what is mapped in it.
     fn close(&self, address: u64) -> Result<(), DeviceError>;
 
-    /// Maps `bytes` from `offset` of what was allocated at `source` at `address` too, which is in an alias and free.
-    fn map(&self, address: u64, source: u64, offset: u64, bytes: u64) -> Result<(), DeviceError>;
+    /// Maps `bytes` from `offset` of what was allocated at `source` at `address` too, which is in an alias and free. Without `write` kernels may
+    /// only load there.
+    fn map(&self, address: u64, source: u64, offset: u64, bytes: u64, write: bool) -> Result<(), DeviceError>;
 
     /// Unmaps what was mapped at `address`.
     fn unmap(&self, address: u64) -> Result<(), DeviceError>;

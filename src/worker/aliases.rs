@@ -71,20 +71,19 @@ impl AliasBooks {
         Ok(())
     }
 
-    /// Maps a part of the buffer at `source`.
+    /// Maps a part of a buffer, whose first byte is at `source`: `bytes` from `offset`.
     pub(super) fn map(
         &mut self,
         memory: &dyn DeviceMemory,
-        buffer: BufferId,
-        source: u64,
-        offset: u64,
-        bytes: u64,
+        (buffer, source): (BufferId, u64),
+        (offset, bytes): (u64, u64),
         at: u64,
+        write: bool,
     ) -> Result<(), No> {
         if self.parts.len() >= ALIASES_PER_SESSION_MAX {
             return Err(No::objects("mapped parts of buffers", ALIASES_PER_SESSION_MAX));
         }
-        aliases(memory)?.map(at, source, offset, bytes)?;
+        aliases(memory)?.map(at, source, offset, bytes, write)?;
         self.parts.insert(at, buffer);
         Ok(())
     }

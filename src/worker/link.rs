@@ -11,7 +11,7 @@ use proto::message::worker::{
 use proto::message::{EndReason, WorkerOrder, WorkerReport};
 use proto::text::Text;
 use proto::wire::Message;
-use proto::{Bytes, ChargeId, PartitionId, RequestId, ShareId, Violation};
+use proto::{Bytes, ChargeId, PartitionId, RequestId, ShareId, TenantName, Violation};
 use std::collections::HashMap;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -134,9 +134,15 @@ impl Link {
         granted(self.ask(Some(kind), request, None)?, |bytes| Usage::of(kind, bytes))
     }
 
-    /// Offers the memory of a charge to the tenant's other sessions; returns what it is offered by.
-    pub(super) fn share(&self, charge: &Charge, memory: &MemFd) -> Result<ShareId, NoCharge> {
-        match self.ask(None, ShareCharge { charge: charge.id }, Some(memory.as_fd()))? {
+    /// Offers the memory of a charge to the tenant's other sessions, or to another tenant, to read or to write; returns what it is offered by.
+    pub(super) fn share(
+        &self,
+        charge: &Charge,
+        memory: &MemFd,
+        tenant: Option<TenantName>,
+        write: u32,
+    ) -> Result<ShareId, NoCharge> {
+        match self.ask(None, ShareCharge { charge: charge.id, tenant, write }, Some(memory.as_fd()))? {
             Answer::Shared(share) => Ok(share),
             Answer::Denied(denied) => Err(denied.into()),
             Answer::Granted(..) | Answer::Noted(..) => Err(NoCharge::BrokerGone),

@@ -19,8 +19,8 @@ use proto::limits::{
 };
 use proto::message::tenant::{
     AliasPlaced, AllocBuffer, BufferExported, BufferKind, BufferReady, BufferShared, CodeReady, CodeShared, CopyMemory,
-    CreateQueue, Denied, Done, ImportBuffer, LoadCode, MapBuffer, MemoryUse, PlaceAlias, QueuePriority, QueueReady,
-    SetQueueUnits, Symbol, SymbolKind,
+    CreateQueue, Denied, Done, ExportBuffer, ImportBuffer, LoadCode, MapBuffer, MemoryUse, PlaceAlias, QueuePriority,
+    QueueReady, SetQueueUnits, Symbol, SymbolKind,
 };
 use proto::message::worker::ChargeKind;
 use proto::message::{DenyCode, TenantAnswer, TenantRequest};
@@ -85,6 +85,12 @@ impl From<NoCharge> for No {
                 DenyCode::Objects => "the session has as many objects as it may have; free some",
                 DenyCode::Size => "not a size that memory comes in; ask for more than nothing and less than the limit",
                 DenyCode::Ending => "the session is ending; connect again",
+                DenyCode::NotAllowed => {
+                    "this tenant may not share so with that one; ask the administrator for `wavegate tenant set NAME share=OTHER:read`"
+                }
+                DenyCode::UnknownObject => {
+                    "there is nothing by that name, or it is not for this tenant; ask its owner for a grant"
+                }
                 _ => "the host is out of memory or descriptors; try again later",
             },
         )
@@ -188,7 +194,7 @@ impl Objects {
         match request {
             TenantRequest::AllocBuffer(wanted) => self.alloc_buffer(&wanted),
             TenantRequest::FreeBuffer(which) => self.free_buffer(which.buffer).map(done),
-            TenantRequest::ExportBuffer(which) => self.export_buffer(which.buffer),
+            TenantRequest::ExportBuffer(wanted) => self.export_buffer(&wanted),
             TenantRequest::ImportBuffer(wanted) => self.import_buffer(&wanted),
             TenantRequest::CreateQueue(wanted) => self.create_queue(&wanted),
             TenantRequest::DestroyQueue(which) => self.destroy_queue(which.queue).map(done),
@@ -316,42 +322,53 @@ impl Objects {
         if self.buffers.len() >= BUFFERS_PER_SESSION_MAX {
             return Err(No::objects("buffers", BUFFERS_PER_SESSION_MAX));
         }
-        let is_pool = wanted.kind == BufferKind::Signals;
-        if is_pool && self.pools >= SIGNAL_POOLS_PER_SESSION_MAX {
-            return Err(No::objects("signal pools", SIGNAL_POOLS_PER_SESSION_MAX));
-        }
-        let bytes = wanted.bytes.round_up_to_page().filter(|b| b.0 > 0);
-        let bytes = bytes.filter(|&b| !is_pool || (PoolLayout::of(b).is_some() && b <= POOL_BYTES_MAX));
-        let bytes = bytes.ok_or_else(|| {
-            let over = Over { code: DenyCode::Size, asked: wanted.bytes.0, limit: 0, used: 0 };
-            No::over(over, "no such buffer can exist; ask for more than nothing, and for at most 4096 signals a pool")
-        })?;
+        let bytes = self.check_bytes(wanted.kind, wanted.bytes)?;
         let kind = match wanted.kind {
             BufferKind::Vram => ChargeKind::Vram,
             BufferKind::Host => ChargeKind::Host,
             BufferKind::Kernarg => ChargeKind::Kernarg,
             BufferKind::Signals => ChargeKind::Signals,
         };
-        let Pinned { charge, memory, address, bytes } = self.pin(kind, bytes.0, Rights::ReadWrite, wanted.at)?;
-        let Some(memory) = memory else {
-            let entry = BufferEntry { address, bytes, kind: wanted.kind, charge, memory: None };
-            return Ok(ready(self.add_buffer(entry), None));
-        };
-        if is_pool {
-            match Mapping::new(&memory, Access::ReadWrite) {
-                // PANIC free: that a pool of this size has signals was checked above.
-                Ok(mapping) => Pool::new(address, mapping).into_iter().for_each(|pool| self.shared.add_pool(pool)),
-                Err(error) => {
-                    drop(memory);
-                    self.unpin(address, charge);
-                    return Err(error.into());
-                }
-            }
-            self.pools += 1;
-        }
-        let kept = if is_pool { None } else { self.keep(&memory) };
+        let pinned = self.pin(kind, bytes.0, Rights::ReadWrite, wanted.at)?;
+        let Pinned { charge, memory, address, bytes } = self.watch_pool(wanted.kind, pinned)?;
+        let kept = memory.as_ref().and_then(|memory| self.keep(memory));
         let entry = BufferEntry { address, bytes, kind: wanted.kind, charge, memory: kept };
-        Ok(ready(self.add_buffer(entry), Some(memory)))
+        Ok(ready(self.add_buffer(entry), memory))
+    }
+
+    /// Checks how much memory is wanted, and that there may be one more pool of signals if it is one.
+    fn check_bytes(&self, kind: BufferKind, wanted: Bytes) -> Result<Bytes, No> {
+        let is_pool = kind == BufferKind::Signals;
+        if is_pool && self.pools >= SIGNAL_POOLS_PER_SESSION_MAX {
+            return Err(No::objects("signal pools", SIGNAL_POOLS_PER_SESSION_MAX));
+        }
+        let bytes = wanted.round_up_to_page().filter(|b| b.0 > 0);
+        let bytes = bytes.filter(|&b| !is_pool || (PoolLayout::of(b).is_some() && b <= POOL_BYTES_MAX));
+        bytes.ok_or_else(|| {
+            let over = Over { code: DenyCode::Size, asked: wanted.0, limit: 0, used: 0 };
+            No::over(over, "no such buffer can exist; ask for more than nothing, and for at most 4096 signals a pool")
+        })
+    }
+
+    /// Has waiters of signals in this memory woken, if it is a pool of them. On failure nothing is left, the charge neither.
+    fn watch_pool(&mut self, kind: BufferKind, pinned: Pinned) -> Result<Pinned, No> {
+        if kind != BufferKind::Signals {
+            return Ok(pinned);
+        }
+        // Signals of a device that has memory of its own are no pool of ours.
+        let Some(memory) = &pinned.memory else { return Ok(pinned) };
+        match Mapping::new(memory, Access::ReadWrite) {
+            // PANIC free: that a pool of this size has signals was checked before it was pinned.
+            Ok(mapping) => Pool::new(pinned.address, mapping).into_iter().for_each(|pool| self.shared.add_pool(pool)),
+            Err(error) => {
+                let Pinned { charge, memory, address, .. } = pinned;
+                drop(memory);
+                self.unpin(address, charge);
+                return Err(error.into());
+            }
+        }
+        self.pools += 1;
+        Ok(pinned)
     }
 
     /// Keeps a descriptor of memory, as long as there are enough left for everything else.
@@ -368,14 +385,14 @@ impl Objects {
         ready
     }
 
-    /// Offers a buffer to the tenant's other sessions.
-    fn export_buffer(&self, id: BufferId) -> Result<Answer, No> {
-        let entry = self.buffers.get(&id).ok_or_else(|| No::unknown(id))?;
+    /// Offers a buffer to other sessions.
+    fn export_buffer(&self, wanted: &ExportBuffer) -> Result<Answer, No> {
+        let entry = self.buffers.get(&wanted.buffer).ok_or_else(|| No::unknown(wanted.buffer))?;
         if self.device.chooses_addresses {
             return Err(No::because(DenyCode::Unsupported, STAYS));
         }
         let memory = entry.memory.as_ref().ok_or_else(|| No::because(DenyCode::Unsupported, NOT_KEPT))?;
-        let share = self.shared.link.share(&entry.charge, memory)?;
+        let share = self.shared.link.share(&entry.charge, memory, wanted.tenant, wanted.write)?;
         Ok((BufferExported { share }.into(), None))
     }
 
@@ -388,12 +405,14 @@ impl Objects {
             return Err(No::because(DenyCode::Unsupported, STAYS));
         }
         check_place(wanted.at)?;
+        self.check_bytes(wanted.kind, wanted.bytes)?;
         let (charge, memory) = self.shared.link.join(wanted.share, wanted.bytes.0)?;
+        let rights = if memory.is_writable() { Rights::ReadWrite } else { Rights::Read };
         // To the device it is memory that is there anyway.
-        let pinned = self.pin_charged(charge, Some(memory), ChargeKind::Host, Rights::ReadWrite, wanted.at)?;
-        let Pinned { charge, memory, address, bytes } = pinned;
+        let pinned = self.pin_charged(charge, Some(memory), ChargeKind::Host, rights, wanted.at)?;
+        let Pinned { charge, memory, address, bytes } = self.watch_pool(wanted.kind, pinned)?;
         // What was joined is not passed on, so nothing of it is kept.
-        let entry = BufferEntry { address, bytes, kind: BufferKind::Host, charge, memory: None };
+        let entry = BufferEntry { address, bytes, kind: wanted.kind, charge, memory: None };
         Ok(ready(self.add_buffer(entry), memory))
     }
 
@@ -416,7 +435,8 @@ impl Objects {
         let buffer = self.buffers.get(&claim.buffer).ok_or_else(|| No::unknown(claim.buffer))?;
         let range = claim.check(Bytes(buffer.bytes)).map_err(|bad| No::because(DenyCode::Range, bad.to_string()))?;
         let (offset, bytes) = (range.offset().0, range.bytes().0);
-        self.aliases.map(&*self.memory, claim.buffer, buffer.address, offset, bytes, wanted.at.0)?;
+        let of = (claim.buffer, buffer.address);
+        self.aliases.map(&*self.memory, of, (offset, bytes), wanted.at.0, wanted.write != 0)?;
         self.shared.touches_changed();
         Ok(())
     }
@@ -715,7 +735,7 @@ const POOL_BYTES_MAX: Bytes = Bytes(1 << 20);
 
 const STAYS: &str = "this device's memory stays in the session it was made in";
 
-const NOT_KEPT: &str = "this buffer cannot be shared: it is a signal pool, shared already, or one of more buffers than a session keeps open (1024, or what `ulimit -n` leaves)";
+const NOT_KEPT: &str = "this buffer cannot be shared: it is somebody else's, or one of more buffers than a session keeps open (1024, or what `ulimit -n` leaves)";
 
 const NARROWED: &str = "this device narrows a session, not a queue: set the units while the session has one queue, and reset them before it gets another";
 

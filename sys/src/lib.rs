@@ -11,7 +11,7 @@
 //! | [`memfd`] | sealed memory objects: created by one process, checked by the one that receives them |
 //! | [`mapping`] | one memory object in our address space, read and written although others write to it too |
 //! | [`hardware`] | memory that is ours alone for now, as `&mut [T]` |
-//! | [`arena`] | a reserved range of addresses and the mappings placed inside it |
+//! | [`arena`], [`window`] | a reserved range of addresses and the mappings placed inside it |
 //! | [`futex`], [`wake`] | sleeping on a shared word, and the protocol that saves the wake call |
 //! | [`event`] | epoll, eventfd, timerfd, signalfd for a daemon loop |
 //! | [`socket`], [`listener`], [`peer`] | messages with descriptors, and who sent them |
@@ -46,6 +46,7 @@ mod ranges;
 pub mod socket;
 mod touch;
 pub mod wake;
+pub mod window;
 
 pub use error::CallFailed;
 

@@ -12,9 +12,9 @@
 //! Left to the caller: whoever holds the descriptor may write. A descriptor opened read-only is no protection, because
 //! its holder can open `/proc/self/fd/N` again for writing.
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
 
-use rustix::fs::{FallocateFlags, MemfdFlags, SealFlags};
+use rustix::fs::{FallocateFlags, MemfdFlags, Mode, OFlags, SealFlags};
 use rustix::io::Errno;
 use thiserror::Error;
 
@@ -94,6 +94,8 @@ impl MemFd {
             })
             .during("memfd_create", "create a memory object")?;
         rustix::fs::ftruncate(&fd, bytes as u64).during("ftruncate", "give a memory object its size")?;
+        // Who is given a descriptor that only reads shall not get another one through /proc. Users other than ours cannot, then.
+        rustix::fs::fchmod(&fd, Mode::RUSR).during("fchmod", "keep a memory object to who is given it")?;
         rustix::fs::fcntl_add_seals(&fd, SIZE_SEALS).during("fcntl(F_ADD_SEALS)", "seal a memory object")?;
         Ok(Self { fd, bytes })
     }
@@ -137,6 +139,20 @@ impl MemFd {
     pub fn duplicate(&self) -> Result<Self, MemoryError> {
         let fd = rustix::io::fcntl_dupfd_cloexec(&self.fd, 0).during("fcntl", "duplicate a memory object")?;
         Ok(Self { fd, bytes: self.bytes })
+    }
+
+    /// Returns another descriptor of the same object, by which it can be read and mapped, and never written to.
+    pub fn read_only(&self) -> Result<Self, MemoryError> {
+        let path = format!("/proc/self/fd/{}", self.fd.as_raw_fd());
+        let fd = rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+            .during("open", "get a descriptor of a memory object that only reads")?;
+        Ok(Self { fd, bytes: self.bytes })
+    }
+
+    /// Whether this descriptor may write to the object.
+    #[must_use]
+    pub fn is_writable(&self) -> bool {
+        rustix::fs::fcntl_getfl(&self.fd).is_ok_and(|flags| flags & OFlags::ACCMODE == OFlags::RDWR)
     }
 
     /// Makes the whole object zeroes and gives its pages back; mappings stay and read zeroes.
@@ -186,6 +202,24 @@ mod tests {
             assert_eq!(rustix::fs::ftruncate(&memory, bytes), Err(Errno::PERM));
         }
         assert_eq!(rustix::fs::fcntl_add_seals(&memory, SealFlags::WRITE), Err(Errno::PERM));
+    }
+
+    #[test]
+    fn a_descriptor_that_only_reads_cannot_be_made_to_write() {
+        use crate::mapping::{Access, Mapping};
+        let memory = MemFd::create("test", 4096).unwrap();
+        let reader = memory.read_only().unwrap();
+        assert_eq!((memory.is_writable(), reader.is_writable()), (true, false));
+        let reader = MemFd::adopt(reader.into_fd(), 4096).unwrap();
+        assert!(Mapping::new(&reader, Access::ReadWrite).is_err());
+        let (writes, reads) =
+            (Mapping::new(&memory, Access::ReadWrite).unwrap(), Mapping::new(&reader, Access::ReadOnly).unwrap());
+        writes.store_u32(8, 7).unwrap();
+        assert_eq!(reads.load_u32(8), Ok(7));
+        assert!(reads.store_u32(8, 1).is_err());
+        let mode = rustix::fs::fstat(&reader).unwrap().st_mode & 0o777;
+        assert_eq!(mode, 0o400, "nobody but its maker's user may open it anew");
+        assert!(reader.duplicate().unwrap().discard().is_err());
     }
 
     #[test]

@@ -23,8 +23,7 @@ pub(crate) fn load(client: &Client, name: &str) -> Code {
 
 impl Placed {
     pub(crate) fn new(client: &Client, code: &Code, queue: &Queue, case: Case) -> Placed {
-        let kernel = code.kernel(case.kernel).unwrap();
-        let buffers: Vec<Buffer> = case
+        let buffers = case
             .buffers
             .iter()
             .map(|b| {
@@ -33,6 +32,12 @@ impl Placed {
                 buffer
             })
             .collect();
+        Placed::over(client, code, queue, case, buffers)
+    }
+
+    /// The same over memory that is there, and holds what the case begins with.
+    pub(crate) fn over(client: &Client, code: &Code, queue: &Queue, case: Case, buffers: Vec<Buffer>) -> Placed {
+        let kernel = code.kernel(case.kernel).unwrap();
         let object = CodeObject::parse(kernels::find(case.kernel).unwrap().code_object(Target::Gfx90a)).unwrap();
         let info = object.kernel(case.kernel).unwrap();
         let mut launch = Launch::new(case.grid, case.workgroup);

@@ -63,6 +63,8 @@ wire_enum! {
         Host = 13 "host-out-of-resources",
         /// The session is ending.
         Ending = 14 "session-ending",
+        /// The administrator does not let this tenant share with that one, or not so.
+        NotAllowed = 15 "not-allowed",
     }
 }
 

@@ -147,6 +147,8 @@ messages! {
             part: ClaimedRange,
             /// Where, in whole pages.
             at: DeviceAddress,
+            /// Whether kernels may store there (1), or only load (0).
+            write: u32,
         }
         /// Takes back what [`MapBuffer`] did. Answer: [`Done`].
         UnmapBuffer = 0x0210, fds 0 {
@@ -158,10 +160,14 @@ messages! {
             /// The address that was asked for.
             at: DeviceAddress,
         }
-        /// Lets other sessions of the tenant see a buffer, too, for as long as this one has it. Answer: [`BufferExported`].
+        /// Lets other sessions of the tenant, or of another one, see a buffer, too, for as long as this one has it. Answer: [`BufferExported`].
         ExportBuffer = 0x0212, fds 0 {
             /// Which.
             buffer: BufferId,
+            /// To whom; `None` is the tenant itself.
+            tenant: Option<TenantName>,
+            /// Whether another tenant may write to it (1), or only read (0).
+            write: u32,
         }
         /// Asks for memory that another session of the tenant has exported. It stays for as long as anybody has it. Answer: [`BufferShared`].
         ImportBuffer = 0x0213, fds 0 {
@@ -171,6 +177,8 @@ messages! {
             bytes: Bytes,
             /// Where it shall lie, in the tenant's arena.
             at: DeviceAddress,
+            /// What it is to this session: [`BufferKind::Signals`] has its signals told to this session, too. Every other kind is alike.
+            kind: BufferKind,
         }
         /// Has the device copy memory of the session. Answer: [`Done`], when the bytes have arrived.
         CopyMemory = 0x0214, fds 0 {

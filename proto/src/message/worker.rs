@@ -93,13 +93,17 @@ messages! {
             /// More about it, for the log.
             text: Text<{ SENTENCE_MAX }>,
         }
-        /// Offers memory to other sessions of the tenant, for as long as the charge stands. The descriptor is the object that came with the charge:
+        /// Offers memory to other sessions of the tenant, or of another one, for as long as the charge stands. The descriptor is the object that came with the charge:
         /// the only one that ever travels this way. Answer: [`ChargeShared`] or [`ChargeDenied`].
         ShareCharge = 0x0406, fds 1 {
             /// Which charge.
             charge: ChargeId,
+            /// To whom; `None` is the tenant itself.
+            tenant: Option<TenantName>,
+            /// Whether another tenant may write to it (1), or only read (0).
+            write: u32,
         }
-        /// Asks for memory that another session of the tenant offers. Answer: [`ChargeGranted`], not all zero, or [`ChargeDenied`].
+        /// Asks for memory that another session offers. Where it may only be read, so does the descriptor. Answer: [`ChargeGranted`], not all zero, or [`ChargeDenied`].
         JoinCharge = 0x0407, fds 0 {
             /// By what it is offered.
             share: ShareId,

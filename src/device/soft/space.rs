@@ -319,7 +319,12 @@ impl DeviceMemory for AddressSpace {
             Some(_) => return Err(bad("the memory object has another size")),
             None => MemFd::create("wavegate", bytes as usize)?,
         };
-        let memory = Arc::new(Mapping::new(&object, sys::mapping::Access::ReadWrite)?);
+        // Memory that was granted to be read comes with a descriptor that does nothing else.
+        let access = match object.is_writable() {
+            true => sys::mapping::Access::ReadWrite,
+            false => sys::mapping::Access::ReadOnly,
+        };
+        let memory = Arc::new(Mapping::new(&object, access)?);
         self.change_regions(|r| r.push(Region { start: address, bytes, rights: want.rights, memory, offset: 0 }));
         books.held.insert(address, Held { bytes, pool: Some(want.pool) });
         if want.pool == Pool::Vram {
@@ -443,7 +448,7 @@ impl Aliases for AddressSpace {
         Ok(())
     }
 
-    fn map(&self, address: u64, source: u64, offset: u64, bytes: u64) -> Result<(), DeviceError> {
+    fn map(&self, address: u64, source: u64, offset: u64, bytes: u64, write: bool) -> Result<(), DeviceError> {
         let page = sys::page_size() as u64;
         let bad = |why| DeviceError::Range { address, bytes, why };
         let mut books = self.books();
@@ -462,7 +467,7 @@ impl Aliases for AddressSpace {
         let regions = self.regions.load();
         let (region, at) =
             find(&regions, source + offset, bytes).ok_or(DeviceError::NoSuchMemory { address: source })?;
-        let rights = region.rights;
+        let rights = if write { region.rights } else { Rights::Read };
         let part = Region { start: address, bytes, rights, memory: Arc::clone(&region.memory), offset: at as u64 };
         self.change_regions(|regions| regions.push(part));
         books.held.insert(address, Held { bytes, pool: None });

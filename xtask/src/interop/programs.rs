@@ -77,6 +77,7 @@ pub(super) const PROGRAMS: &[Program] = &[
     right("occupancy"),
     right("texture"),
     right("ipc"),
+    right("virtual_memory"),
     right("threads"),
     right("out_of_memory"),
     right("invalid_kernel"),
@@ -87,7 +88,7 @@ pub(super) const PROGRAMS: &[Program] = &[
 ];
 
 /// The programs of `tests/hsa`.
-pub(super) const HSA: &[&str] = &["hsa_unload", "hsa_fork", "hsa_many", "hsa_locked"];
+pub(super) const HSA: &[&str] = &["hsa_unload", "hsa_fork", "hsa_many", "hsa_locked", "hsa_ipc"];
 
 /// The programs of `tests/opencl`.
 pub(super) const OPENCL: &[&str] = &["cl_add", "cl_reduce", "cl_buffers"];
