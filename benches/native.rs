@@ -1,6 +1,6 @@
 //! How fast programs run, and how much faster the same algorithm is when it is compiled for the host: both in the same run, in turns.
 //!
-//! `cargo bench --bench native [-- PROGRAM...]`. Wave-instructions a second of one host thread, time of a dispatch, time of the same work in
+//! `cargo bench --bench native [-- PROGRAM...]`. Wave-instructions a second of one host thread, the same with nothing translated, time of a dispatch, time of the same work in
 //! `native.c` on one core (compiled here by clang 19 or cc with `-O3 -march=native -fno-math-errno`) and their ratio; what dispatches gain by a
 //! second host thread, and what the host itself gives for a second core: two of the native processes at once against one, in the same run. A
 //! virtual machine's second processor may be half of a core, or busy with somebody else's work; no program gains more than that. Every program is
@@ -75,6 +75,7 @@ fn fastest(ready: &mut Ready) -> (f64, u64) {
 #[derive(Default)]
 struct Best {
     one: Option<f64>,
+    plain: Option<f64>,
     two: Option<f64>,
     native: Option<f64>,
     pair: Option<f64>,
@@ -93,14 +94,14 @@ fn main() {
     let native = native();
     println!("gfx90a, {} tier", Tier::detect().name());
     println!(
-        "{:<14} {:>8} {:>14} {:>13} {:>12} {:>6} {:>12} {:>14}",
-        "program", "size", "M wave-instr/s", "dispatch us", "native us", "ratio", "two threads", "host's floor"
+        "{:<14} {:>8} {:>14} {:>12} {:>13} {:>12} {:>6} {:>12} {:>14}",
+        "program", "size", "M wave-instr/s", "interpreted", "dispatch us", "native us", "ratio", "two threads", "host's floor"
     );
     for (name, size) in PROGRAMS.into_iter().filter(|p| wanted.is_empty() || wanted.iter().any(|w| w == p.0)) {
         let kernel = kernels::find(name).expect("an embedded program");
-        let [mut one, mut two] = [1, 2].map(|threads| {
+        let [mut one, mut plain, mut two] = [(1, "on"), (1, "off"), (2, "on")].map(|(threads, translate)| {
             let case = if quick { kernel.small_case(1) } else { kernel.case(size, 1).expect("a size") };
-            let options = format!("arch=gfx90a,cus=8,threads={threads},vram=2GiB");
+            let options = format!("arch=gfx90a,cus=8,threads={threads},vram=2GiB,translate={translate}");
             let mut ready = Ready::new(&options, Tier::detect(), case);
             ready.verified();
             ready
@@ -112,6 +113,7 @@ fn main() {
         for _ in 0..ROUNDS {
             let (ns, count) = fastest(&mut one);
             better(&mut best.one, Some(ns));
+            better(&mut best.plain, Some(fastest(&mut plain).0));
             better(&mut best.two, Some(fastest(&mut two).0));
             instructions = count;
             if let Some(binary) = native.as_deref() {
@@ -122,8 +124,9 @@ fn main() {
         let text = |value: Option<f64>, digits: usize| value.map_or("-".to_owned(), |v| format!("{v:.digits$}"));
         let over = |a: Option<f64>, b: Option<f64>| Some(a? / b?);
         println!(
-            "{name:<14} {size:>8} {:>14} {:>13} {:>12} {:>6} {:>11}x {:>13}x",
+            "{name:<14} {size:>8} {:>14} {:>12} {:>13} {:>12} {:>6} {:>11}x {:>13}x",
             text(best.one.map(|ns| instructions as f64 * 1e3 / ns), 1),
+            text(best.plain.map(|ns| instructions as f64 * 1e3 / ns), 1),
             text(best.one.map(|ns| ns / 1e3), 1),
             text(best.native.map(|ns| ns / 1e3), 1),
             text(over(best.one, best.native), 1),

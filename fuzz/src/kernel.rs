@@ -54,7 +54,7 @@ pub(crate) fn feed(data: &[u8]) {
     assert_eq!(hostile.context.dispatch_sizes(), []);
 }
 
-fn apply(changes: &[u8], code: &mut [u8]) {
+pub(crate) fn apply(changes: &[u8], code: &mut [u8]) {
     let words = code.len().min(CODE_BYTES) / 4;
     if words == 0 {
         return;

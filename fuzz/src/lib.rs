@@ -19,6 +19,7 @@ pub mod mutate;
 mod packets;
 mod program;
 mod rig;
+mod runs;
 
 /// Something to feed.
 pub struct Target {
@@ -46,6 +47,12 @@ pub const TARGETS: &[Target] = &[
         name: "kernel",
         about: "changes to instructions of real kernels, run beside another tenant",
         feed: kernel::feed,
+        seeds: kernel::seeds,
+    },
+    Target {
+        name: "runs",
+        about: "changes to instructions of real kernels, with and without translation",
+        feed: runs::feed,
         seeds: kernel::seeds,
     },
     Target { name: "packets", about: "rings full of AQL packets", feed: packets::feed, seeds: packets::seeds },

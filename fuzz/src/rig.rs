@@ -104,6 +104,11 @@ impl Tenant {
         Some(at)
     }
 
+    /// Returns where what was placed ends.
+    pub(crate) fn end(&self) -> u64 {
+        self.next
+    }
+
     /// Writes a packet into the next slot, header included.
     pub(crate) fn put(&mut self, packet: &[u8; 64]) {
         self.write(self.ring + 64 * (self.submitted % u64::from(SLOTS)), packet);

@@ -13,4 +13,4 @@ pub mod isa;
 pub mod kernarg;
 pub mod memory;
 
-pub use exec::Tier;
+pub use exec::{Tier, Translation};

@@ -9,18 +9,21 @@ use gcn::Tier;
 use kernels::{Ending, Kernel, Level, Target};
 use rig::Machine;
 
-/// Runs a case to its end and returns its buffers and how often it was stopped; `stops` are the instructions until each stop.
+/// Runs a case to its end and returns its buffers and how often it was stopped; `stops` are the questions until each stop, with `look_every`
+/// instructions between two. All that can be translated is, or nothing.
 fn run(
     machine: &mut Machine,
     target: Target,
     object: &[u8],
     case: &kernels::Case,
-    stops: &[u64],
+    translate: bool,
+    (look_every, stops): (u32, &[u64]),
 ) -> (Vec<Vec<u8>>, usize) {
     let mut session = machine.session(target, object, case, 1);
+    session.translate(translate);
     session.submit();
     if !stops.is_empty() {
-        session.look_always();
+        session.look_every(look_every);
     }
     let mut stopped = 0;
     for &after in stops.iter().chain([&u64::MAX]) {
@@ -46,8 +49,11 @@ fn all_levels(target: Target) {
         for level in Level::ALL {
             let Some(object) = kernel.code_object_at(target, level) else { continue };
             let case = kernel.small_case(level as u64);
-            let (after, _) = run(&mut machine, target, object, &case, &[]);
-            assert_eq!(case.check(&after), Ok(()), "{} at {level:?} on {target}", kernel.name);
+            for translate in [false, true] {
+                let (after, _) = run(&mut machine, target, object, &case, translate, (1, &[]));
+                let what = format!("{} at {level:?} on {target}, translated: {translate}", kernel.name);
+                assert_eq!(case.check(&after), Ok(()), "{what}");
+            }
             judged += 1;
         }
     }
@@ -79,11 +85,18 @@ fn all_stopped(target: Target) {
             })
             .collect();
         let object = kernel.code_object(target);
-        let (whole, _) = run(&mut machine, target, object, &case, &[]);
-        let (pieces, stopped) = run(&mut machine, target, object, &case, &stops);
-        assert!(whole == pieces, "{} on {target}: suspends changed the result", kernel.name);
-        assert_eq!(case.check(&pieces), Ok(()), "{} on {target}", kernel.name);
-        points += stopped;
+        let (whole, _) = run(&mut machine, target, object, &case, false, (1, &[]));
+        // At every instruction, where nothing that is translated fits between two questions, and at some of them, between what is.
+        for (translate, look_every) in [(false, 1), (true, 20)] {
+            let (pieces, stopped) = run(&mut machine, target, object, &case, translate, (look_every, &stops));
+            assert!(
+                whole == pieces,
+                "{} on {target}: suspends changed the result, translated: {translate}",
+                kernel.name
+            );
+            assert_eq!(case.check(&pieces), Ok(()), "{} on {target}", kernel.name);
+            points += stopped;
+        }
     }
     assert!(points > 1000, "only {points} suspends");
 }
@@ -146,7 +159,7 @@ fn all_give_way(target: Target) {
             let stops = places(&mut random, count);
             let mut session = machine.session(target, object, &case, threads);
             session.submit();
-            session.look_always();
+            session.look_every(1);
             for &after in stops.iter().chain([&u64::MAX]) {
                 if session.run(after).0 {
                     break;

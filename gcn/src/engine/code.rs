@@ -7,6 +7,7 @@
 use crate::arch::Arch;
 use crate::exec::Tier;
 use crate::exec::inst::Inst;
+use crate::exec::run::{self, Budget, Runs, Translation};
 use crate::memory::{Memory, MemoryFault};
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -23,6 +24,8 @@ const PAGES_MAX: usize = 16 * 1024;
 pub(crate) struct CodePage {
     base: u64,
     insts: Box<[Inst]>,
+    /// What was translated of it.
+    pub(crate) runs: Runs,
 }
 
 impl CodePage {
@@ -44,6 +47,9 @@ impl CodePage {
 pub(crate) struct CodeCache {
     arch: Arch,
     tier: &'static Tier,
+    translation: Translation,
+    hot: u32,
+    budget: Arc<Budget>,
     /// [`Memory::code_version`] that the pages were decoded under.
     version: u64,
     pages: RwLock<HashMap<u64, Arc<CodePage>>>,
@@ -51,7 +57,25 @@ pub(crate) struct CodeCache {
 
 impl CodeCache {
     pub(crate) fn new(arch: Arch, tier: &'static Tier) -> CodeCache {
-        CodeCache { arch, tier, version: 0, pages: RwLock::default() }
+        let (translation, budget) = (Translation::possible(tier), Arc::default());
+        CodeCache { arch, tier, translation, hot: run::HOT, budget, version: 0, pages: RwLock::default() }
+    }
+
+    /// Says after how many visits a place is translated where that is possible, or that none is; forgets what was decoded.
+    pub(crate) fn translate(&mut self, after: Option<u32>) {
+        self.translation = if after.is_some() { Translation::possible(self.tier) } else { Translation::Off };
+        self.hot = after.unwrap_or(run::HOT);
+        self.pages.get_mut().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    /// Returns the bytes that generated code occupies.
+    pub(crate) fn translated_bytes(&self) -> usize {
+        self.budget.taken()
+    }
+
+    /// Returns whether code is translated.
+    pub(crate) fn translation(&self) -> Translation {
+        self.translation
     }
 
     /// Returns the page that holds `pc`.
@@ -77,10 +101,13 @@ impl CodeCache {
         let whole = mem.fetch(next, tail).is_ok();
         let words: Vec<u32> = bytes.as_chunks::<4>().0.iter().map(|w| u32::from_le_bytes(*w)).collect();
         let end = if whole { words.len() } else { PAGE_WORDS };
-        let insts = (0..PAGE_WORDS)
+        let mut insts: Box<[Inst]> = (0..PAGE_WORDS)
             .map(|at| Inst::decode(self.arch, self.tier, words.get(at..end.min(at + 1 + OVERHANG)).unwrap_or_default()))
             .collect();
-        Ok(CodePage { base, insts })
+        if self.translation == Translation::On {
+            run::mark(&mut insts);
+        }
+        Ok(CodePage { base, insts, runs: Runs::new(&self.budget, self.hot) })
     }
 
     /// Drops everything decoded if `version` is not the one it was decoded under.

@@ -8,8 +8,8 @@ use super::launch::{Descriptors, Dispatch};
 use super::queue::{Launcher, Queue, QueueError, QueueId, QueueSpec, Room, Scratch};
 use super::run::LOOK_EVERY;
 use crate::arch::Arch;
-use crate::exec::Tier;
 use crate::exec::gws::Gws;
+use crate::exec::{Tier, Translation};
 use crate::hardware::{CuHardware, WAVE_SLOTS};
 use crate::memory::Memory;
 use std::collections::BTreeMap;
@@ -172,6 +172,22 @@ impl Context {
     /// Asks [`Host::should_stop`] after every `instructions` of a wave: one, to stop a program anywhere; more, to ask less.
     pub fn set_look_every(&mut self, instructions: u32) {
         self.look_every = instructions.max(1);
+    }
+
+    /// Says after how many visits straight vector code is translated for the host, where that is possible; `None`: never. Unless this says
+    /// otherwise, it is when that pays. Results are the same. Code that waves are in the middle of stays as it is until they leave its page.
+    pub fn set_translation(&mut self, after: Option<u32>) {
+        self.code.translate(after);
+    }
+
+    /// Returns the bytes of host code that were made of this context's programs and are still there.
+    pub fn translated_bytes(&self) -> usize {
+        self.code.translated_bytes()
+    }
+
+    /// Returns whether code is translated.
+    pub fn translation(&self) -> Translation {
+        self.code.translation()
     }
 
     /// Returns what is resident now.

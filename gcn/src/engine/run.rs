@@ -54,10 +54,15 @@ pub(super) fn turn(env: &Env<'_>, wave: &mut Wave, hw: &mut CuHardware) -> (Turn
         gws: env.gws,
         clock: &clock,
     };
-    let mut executed = 0u64;
-    for _ in 0..LOOKS_PER_TURN {
-        let (end, left) = steps(env, &mut cx, &mut wave.page);
-        executed += u64::from(env.look_every - left);
+    // A run that was translated may go beyond a look, by half of what lies between two at most, and the next one is the sooner for it. It
+    // never goes beyond the turn: whose turn is when does not depend on what is translated.
+    let (mut executed, mut beyond) = (0u64, 0);
+    for look in 1..=LOOKS_PER_TURN {
+        let fuel = env.look_every - beyond;
+        let spare = if look < LOOKS_PER_TURN { env.look_every / 2 } else { 0 };
+        let (end, used) = steps(env, &mut cx, &mut wave.page, fuel, spare);
+        executed += u64::from(used);
+        beyond = used.saturating_sub(fuel);
         if let Some(end) = end {
             return (end, executed);
         }
@@ -68,7 +73,7 @@ pub(super) fn turn(env: &Env<'_>, wave: &mut Wave, hw: &mut CuHardware) -> (Turn
     (TurnEnd::Turn, executed)
 }
 
-/// Executes up to [`Env::look_every`] instructions; returns the fuel left.
+/// Executes up to `fuel` instructions, and up to `spare` more if they end a translated run; returns how many it executed.
 ///
 /// The place in the page and the program counter are kept side by side in registers. A handler finds the counter in the wave's state, but only
 /// one that says [`Flow::Jump`] has changed it: a counter that was read back from memory for every instruction cost as much as the
@@ -77,16 +82,18 @@ fn steps(
     env: &Env<'_>,
     cx: &mut Cx<'_>,
     page: &mut Option<std::sync::Arc<super::code::CodePage>>,
+    fuel: u32,
+    spare: u32,
 ) -> (Option<TurnEnd>, u32) {
-    let mut fuel = env.look_every;
+    let mut used = 0;
     let (vgprs, agprs) = (cx.w.vgprs, cx.w.agprs);
-    while fuel > 0 {
+    while used < fuel {
         if page.as_ref().and_then(|p| p.index(cx.w.pc)).is_none() {
             match env.code.page(env.mem, cx.w.pc) {
                 Ok(found) => *page = Some(found),
                 Err(fault) => {
                     cx.fault(FaultKind::Memory(fault), None);
-                    return (Some(TurnEnd::Fault), fuel);
+                    return (Some(TurnEnd::Fault), used);
                 }
             }
         }
@@ -94,15 +101,24 @@ fn steps(
         let Some(mut at) = code.index(cx.w.pc) else { continue };
         let (insts, mut pc) = (code.insts(), cx.w.pc);
         while let Some(inst) = insts.get(at) {
-            if fuel == 0 {
-                return (None, 0);
+            if used >= fuel {
+                return (None, used);
+            }
+            if inst.leads
+                && let Some(run) = code.runs.enter(insts, at, cx, fuel - used + spare)
+            {
+                used += run.count;
+                pc = pc.wrapping_add(u64::from(run.bytes));
+                at += run.bytes as usize / 4;
+                cx.w.pc = pc;
+                continue;
             }
             if inst.vgprs > vgprs || inst.agprs > agprs {
                 let kind = FaultKind::RegisterOutOfRange { mnemonic: inst.row().name, allocated: vgprs + agprs };
                 cx.fault(kind, None);
-                return (Some(TurnEnd::Fault), fuel);
+                return (Some(TurnEnd::Fault), used);
             }
-            fuel -= 1;
+            used += 1;
             pc = pc.wrapping_add(u64::from(inst.bytes));
             at += usize::from(inst.bytes / 4);
             cx.w.pc = pc;
@@ -123,12 +139,12 @@ fn steps(
                     // The program counter of the culprit, not of its successor.
                     cx.w.pc = pc.wrapping_sub(u64::from(inst.bytes));
                 }
-                return (Some(end), fuel);
+                return (Some(end), used);
             }
             env.host.interrupt();
         }
     }
-    (None, 0)
+    (None, used)
 }
 
 /// Returns how a turn ends with `flow`; `None`: it goes on, and the host is told.

@@ -66,6 +66,9 @@ pub(crate) struct Sign {
     pub(crate) flip: u32,
 }
 
+/// [`Inst::flags`] of what is no instruction: its row is anybody's.
+const NO_INSTRUCTION: u16 = u16::MAX;
+
 /// First operand row of staged operands: two for each source.
 pub(crate) const STAGE: u16 = 16;
 
@@ -85,6 +88,8 @@ pub(crate) struct Inst {
     /// Rows beyond the last architectural and accumulation VGPR that the instruction names.
     pub(crate) vgprs: u16,
     pub(crate) agprs: u16,
+    /// Whether a translated run may begin here ([`run`](super::run)).
+    pub(crate) leads: bool,
     /// Length in bytes.
     pub(crate) bytes: u8,
     /// Sources that must be staged first: a bit each for scalars, then a bit each for changes of sign.
@@ -121,6 +126,11 @@ impl Inst {
         &isa::ROWS[usize::from(self.row)]
     }
 
+    /// Whether it is one: words that are none have a row all the same, which means nothing.
+    pub(crate) fn is_instruction(&self) -> bool {
+        self.flags != NO_INSTRUCTION
+    }
+
     /// Returns what to run for the instruction at `words[0]`; words that are no instruction run into a fault.
     pub(crate) fn decode(arch: Arch, tier: &Tier, words: &[u32]) -> Inst {
         match isa::decode(arch, words) {
@@ -141,9 +151,10 @@ impl Inst {
         op_sel_hi: 0,
         omod: 0,
         clamp: false,
-        flags: 0,
+        flags: NO_INSTRUCTION,
         vgprs: 0,
         agprs: 0,
+        leads: false,
         imm: 0,
         literal: 0,
         dst: Dst::V(0),
@@ -153,6 +164,20 @@ impl Inst {
         to: Slot::of(Dst::V(0)),
         staged: 0,
     };
+
+    /// Returns an instruction of a row with sources in v[0:5] and the result in v[8:11], masks in scalar registers: to ask what the row does.
+    pub(crate) fn of_row(tier: &Tier, number: u16) -> Inst {
+        let run = tier.handler(number);
+        let mut i = Inst { run, plain: run, row: number, flags: 0, ..Inst::ILLEGAL };
+        let row = i.row();
+        i.src = [Src::V(0), Src::V(2), if row.src[2] == Ty::Mask { Src::S(10) } else { Src::V(4) }];
+        (i.dst, i.sdst, i.op_sel_hi) = (Dst::V(8), 106, 7);
+        if row.traits.has(Traits::ACCUMULATES) {
+            i.src[2] = super::memory::as_src(i.dst);
+        }
+        i.settle();
+        i
+    }
 
     fn bind(tier: &Tier, f: &Fields) -> Inst {
         let row = f.row();

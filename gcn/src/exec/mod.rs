@@ -20,6 +20,8 @@ mod memory;
 pub(crate) mod mode;
 pub(crate) mod modified;
 mod numeric;
+#[cfg_attr(not(target_arch = "x86_64"), path = "run/elsewhere.rs")]
+pub(crate) mod run;
 mod saturate;
 mod scalar;
 mod soft;
@@ -28,4 +30,5 @@ mod tests;
 mod tier;
 mod vector;
 
+pub use run::Translation;
 pub use tier::Tier;

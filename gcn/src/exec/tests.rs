@@ -8,6 +8,8 @@ mod matrix;
 mod memory;
 mod modes;
 mod patterns;
+#[cfg(target_arch = "x86_64")]
+mod runs;
 mod sync;
 mod tiers;
 

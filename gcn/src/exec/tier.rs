@@ -31,7 +31,7 @@ impl Tier {
                 );
                 #[expect(
                     unsafe_code,
-                    reason = "the one audited block of this crate: it selects the CPU's vector instructions"
+                    reason = "one of the two audited places of this crate: it selects the CPU's vector instructions"
                 )]
                 // SAFETY: the features that each function and those in its table are compiled for were detected on this CPU in the lines
                 // above; features of a CPU do not go away.

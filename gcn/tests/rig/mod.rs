@@ -181,9 +181,14 @@ impl Session<'_> {
         (done, report.instructions)
     }
 
-    /// Asks whether to stop after every instruction.
-    pub(crate) fn look_always(&mut self) {
-        self.context.set_look_every(1);
+    /// Asks whether to stop after so many instructions.
+    pub(crate) fn look_every(&mut self, instructions: u32) {
+        self.context.set_look_every(instructions);
+    }
+
+    /// Translates all that can be translated at its first visit, or nothing.
+    pub(crate) fn translate(&mut self, all: bool) {
+        self.context.set_translation(all.then_some(0));
     }
 
     /// Suspends, lets others leave something of theirs in every register and every byte of LDS, and resumes.

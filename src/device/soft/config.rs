@@ -1,4 +1,4 @@
-//! `soft[:arch=gfx90a,cus=8,threads=1,vram=4GiB,pin=2-3]`.
+//! `soft[:arch=gfx90a,cus=8,threads=1,vram=4GiB,pin=2-3,translate=on]`.
 
 use gcn::arch::Arch;
 use std::fmt;
@@ -24,6 +24,8 @@ pub struct SoftConfig {
     /// Host processors that its threads stay on: first and last. Sessions then compute at the same speed, wherever the host has put the rest of them, as they
     /// would on one GPU.
     pub pin: Option<(u16, u16)>,
+    /// Whether hot vector code is translated for the host, where the host can run it. Results are the same.
+    pub translate: bool,
 }
 
 impl SoftConfig {
@@ -35,7 +37,7 @@ impl SoftConfig {
 
 impl Default for SoftConfig {
     fn default() -> SoftConfig {
-        SoftConfig { arch: Arch::Gfx90a, cus: 8, threads: 1, vram_bytes: 4 << 30, pin: None }
+        SoftConfig { arch: Arch::Gfx90a, cus: 8, threads: 1, vram_bytes: 4 << 30, pin: None, translate: true }
     }
 }
 
@@ -46,7 +48,7 @@ pub enum SoftConfigError {
     #[error("unknown device {0:?}: use soft or soft:arch=gfx90a,cus=8,threads=1,vram=4GiB")]
     Device(String),
     /// An option that there is not.
-    #[error("soft has no option {0:?}: use arch, cus, threads, vram, pin")]
+    #[error("soft has no option {0:?}: use arch, cus, threads, vram, pin, translate")]
     Option(String),
     /// A value that an option does not take.
     #[error("{option}={value}: {expected}")]
@@ -92,6 +94,13 @@ impl FromStr for SoftConfig {
                     config.pin =
                         Some(range.ok_or(bad("pin", "use a host processor such as 1, or a range such as 2-3"))?);
                 }
+                "translate" => {
+                    config.translate = match value {
+                        "on" => true,
+                        "off" => false,
+                        _ => return Err(bad("translate", "use on or off")),
+                    }
+                }
                 _ => return Err(SoftConfigError::Option(key.to_owned())),
             }
         }
@@ -101,14 +110,15 @@ impl FromStr for SoftConfig {
 
 impl fmt::Display for SoftConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let SoftConfig { arch, cus, threads, vram_bytes, pin } = self;
+        let SoftConfig { arch, cus, threads, vram_bytes, pin, translate } = self;
         let mib = vram_bytes >> 20;
         write!(f, "soft:arch={arch},cus={cus},threads={threads},vram={mib}MiB")?;
         match pin {
             None => Ok(()),
             Some((first, last)) if first == last => write!(f, ",pin={first}"),
             Some((first, last)) => write!(f, ",pin={first}-{last}"),
-        }
+        }?;
+        if *translate { Ok(()) } else { f.write_str(",translate=off") }
     }
 }
 
@@ -142,12 +152,15 @@ mod tests {
         check("rocr:0", "unknown device \"rocr:0\": use soft or soft:arch=gfx90a,cus=8,threads=1,vram=4GiB");
         check("soft:pin=1", "soft:arch=gfx90a,cus=8,threads=1,vram=4096MiB,pin=1");
         check("soft:pin=2-3", "soft:arch=gfx90a,cus=8,threads=1,vram=4096MiB,pin=2-3");
+        check("soft:translate=on", "soft:arch=gfx90a,cus=8,threads=1,vram=4096MiB");
+        check("soft:pin=1,translate=off", "soft:arch=gfx90a,cus=8,threads=1,vram=4096MiB,pin=1,translate=off");
+        check("soft:translate=no", "translate=no: use on or off");
         check("soft:pin=3-2", "pin=3-2: use a host processor such as 1, or a range such as 2-3");
         check("soft:cus=0", "cus=0: use 1 to 304 compute units");
         check("soft:threads=x", "threads=x: use 1 to as many host threads as compute units");
         check("soft:vram=4GB", "vram=4GB: use 1MiB to 1TiB, such as 512MiB or 4GiB");
         check("soft:vram=99999999999TiB", "vram=99999999999TiB: use 1MiB to 1TiB, such as 512MiB or 4GiB");
         check("soft:arch=gfx1100", "arch=gfx1100: use gfx90a or gfx942");
-        check("soft:lanes=32", "soft has no option \"lanes\": use arch, cus, threads, vram, pin");
+        check("soft:lanes=32", "soft has no option \"lanes\": use arch, cus, threads, vram, pin, translate");
     }
 }

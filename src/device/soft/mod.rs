@@ -15,6 +15,7 @@ use super::{
     QueueHandle, QueueSpec, Resident, RunEnd, RunReport,
 };
 use crate::clock;
+use gcn::Translation;
 use gcn::engine::{Context, ContextSize, DispatchSize, Host, LaunchError, Outcome, QueueError, QueueId};
 use gcn::fault::FaultKind;
 use gcn::hardware::CuHardware;
@@ -83,7 +84,15 @@ impl SoftDevice {
             return Err(DeviceError::Contract { backend: "soft", what: "storage for every compute unit" });
         }
         let shape = gcn::engine::Config { arch: config.arch, cus: config.cus, threads: config.threads };
-        let context = Context::with_tier(shape, tier).map_err(|e| DeviceError::Threads(e.to_string()))?;
+        let mut context = Context::with_tier(shape, tier).map_err(|e| DeviceError::Threads(e.to_string()))?;
+        if !config.translate {
+            context.set_translation(None);
+        } else if context.translation() == Translation::Refused {
+            tracing::warn!(
+                "this host lets no program map executable memory: vector code is interpreted, which takes some two to four times as long; \
+                 `translate=off` in the device's name says that this is meant"
+            );
+        }
         let facts = DeviceFacts {
             name: config.to_string(),
             target: config.arch.name().to_owned(),

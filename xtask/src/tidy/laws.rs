@@ -18,7 +18,7 @@ pub(super) fn check_door(room: &Room, path: &str, source: &str) -> Vec<Finding> 
     }
     match room.unsafety {
         Unsafety::Forbidden => demand(says(&tokens, "forbid"), "forbid(unsafe_code)"),
-        Unsafety::OneAudited => demand(says(&tokens, "deny"), "deny(unsafe_code)"),
+        Unsafety::Audited(_) => demand(says(&tokens, "deny"), "deny(unsafe_code)"),
         Unsafety::Absent | Unsafety::Home => {}
     }
     findings
@@ -32,8 +32,8 @@ fn says(tokens: &[Token<'_>], level: &str) -> bool {
 
 /// Finds the word `unsafe`, and lints switched off, in one source file of a room that is no home of unsafe code.
 pub(super) fn check_unsafe(room: &Room, path: &str, source: &str) -> Vec<Finding> {
-    // A room with one audited block is counted as a whole.
-    if matches!(room.unsafety, Unsafety::Home | Unsafety::OneAudited) {
+    // A room with audited files is counted as a whole.
+    if matches!(room.unsafety, Unsafety::Home | Unsafety::Audited(_)) {
         return Vec::new();
     }
     let what = "unsafe code outside of sys, hsa-sys, capi and softkmt; wrap it there in a safe function with a test";
@@ -42,36 +42,45 @@ pub(super) fn check_unsafe(room: &Room, path: &str, source: &str) -> Vec<Finding
     found.map(|token| Finding::at(path, token.line, what)).collect()
 }
 
-/// Checks that a room that may have one audited block has no more, given all of its source files.
+/// Checks that a room with audited files has unsafe code in those and as much of it as was looked at, given all of its source files.
 pub(super) fn check_audited(room: &Room, sources: &[(String, String)]) -> Vec<Finding> {
-    if room.unsafety != Unsafety::OneAudited {
-        return Vec::new();
-    }
-    let (mut blocks, mut expectations, mut findings) = (0, 0, Vec::new());
+    let Unsafety::Audited(files) = room.unsafety else { return Vec::new() };
+    let mut findings = Vec::new();
     for (path, source) in sources {
+        let audited = files.iter().find(|(file, _)| file == path).map_or(0, |&(_, uses)| uses);
+        let (mut uses, mut expectations) = (0, 0);
         let tokens = tokens(source);
         for (at, token) in tokens.iter().enumerate() {
             let before = |back: usize| at.checked_sub(back).map_or("", |at| tokens[at].text);
-            match (token.text, before(2), before(1)) {
-                ("unsafe", ..) => blocks += 1,
-                ("unsafe_code", "expect", "(") => expectations += 1,
+            let beyond = match (token.text, before(2), before(1)) {
+                ("unsafe", ..) => {
+                    uses += 1;
+                    uses > audited
+                }
+                ("unsafe_code", "expect", "(") => {
+                    expectations += 1;
+                    expectations > usize::from(audited > 0)
+                }
                 ("unsafe_code", "allow" | "warn", "(") => {
-                    let what = "the audited block is named with `#[expect(unsafe_code, reason = ...)]`";
+                    let what = "audited code is named with `#[expect(unsafe_code, reason = ...)]`";
                     findings.push(Finding::at(path, token.line, what));
                     continue;
                 }
                 _ => continue,
-            }
-            if blocks > 1 || expectations > 1 {
-                let what =
-                    format!("`{}` again: {} has exactly one audited block, in one file", token.text, room.folder);
+            };
+            if beyond {
+                let what = format!("`{}` beyond what was audited: {audited} uses in this file", token.text);
                 findings.push(Finding::at(path, token.line, what));
             }
         }
+        if uses < audited {
+            let what = format!("{uses} uses of `unsafe` are left of {audited}; let xtask/src/tidy/rooms.rs say so");
+            findings.push(Finding::of(path, what));
+        }
     }
-    if (blocks, expectations) == (0, 0) {
-        let what = "the audited block is gone; let xtask/src/tidy/rooms.rs forbid unsafe code here";
-        findings.push(Finding::of(room.folder, what));
+    for (file, _) in files.iter().filter(|(file, _)| sources.iter().all(|(path, _)| path != file)) {
+        findings
+            .push(Finding::of(file, "an audited file is gone; xtask/src/tidy/rooms.rs still permits it unsafe code"));
     }
     findings
 }
@@ -137,18 +146,25 @@ mod tests {
     }
 
     #[test]
-    fn a_second_audited_block_is_found() {
+    fn unsafe_code_beyond_what_was_audited_is_found() {
         let audited = "#[expect(unsafe_code, reason = \"\")] let x = unsafe { f() };";
-        let check = |files: &[&str]| {
-            let sources: Vec<_> = files.iter().map(|source| ("x.rs".to_owned(), (*source).to_owned())).collect();
-            check_audited(room("gcn"), &sources).len()
+        let files = [("one.rs", 1), ("two.rs", 2)];
+        let room = Room { unsafety: Unsafety::Audited(&[("one.rs", 1), ("two.rs", 2)]), ..*room("gcn") };
+        let check = |sources: [&str; 3]| {
+            let named = files.iter().map(|(file, _)| *file).chain(["other.rs"]).zip(sources);
+            let sources: Vec<_> = named.map(|(path, source)| (path.to_owned(), source.to_owned())).collect();
+            check_audited(&room, &sources).len()
         };
-        assert_eq!(check(&[audited, "fn f() {}"]), 0);
-        assert_eq!(check(&[audited, audited]), 2);
-        assert_eq!(check(&[audited, "unsafe fn f() {}"]), 1);
-        assert_eq!(check(&["#[allow(unsafe_code)] let x = unsafe { f() };"]), 1);
-        assert_eq!(check(&["fn f() {}"]), 1, "a permission nobody uses");
-        assert_eq!(check_audited(room("sys"), &[("x.rs".to_owned(), audited.repeat(3))]), []);
+        let two = format!("{audited} unsafe fn f() {{}}");
+        assert_eq!(check([audited, &two, "fn f() {}"]), 0);
+        assert_eq!(check([&two, &two, ""]), 1, "one more use");
+        assert_eq!(check([audited, &audited.repeat(2), ""]), 1, "a second permission in one file");
+        assert_eq!(check([audited, &two, "unsafe fn f() {}"]), 1, "another file");
+        assert_eq!(check([audited, &two, audited]), 2, "another file, with a permission");
+        assert_eq!(check(["#[allow(unsafe_code)] let x = unsafe { f() };", &two, ""]), 1);
+        assert_eq!(check(["fn f() {}", &two, ""]), 1, "a permission nobody uses");
+        assert_eq!(check_audited(&room, &[("one.rs".to_owned(), audited.to_owned())]).len(), 1, "a file that is gone");
+        assert_eq!(check_audited(self::room("sys"), &[("x.rs".to_owned(), audited.repeat(3))]), []);
     }
 
     #[test]
