@@ -132,11 +132,10 @@ impl Recorder {
                 self.switches.add(parts.total());
                 self.wait_is_over(*to, parts.start);
             }
-            Event::LeaseEnded { session, tenant, occupancy, reason, span } => {
+            Event::LeaseEnded { session, tenant, occupancy, reason, .. } => {
                 self.wait_is_over(*session, Nanos(0));
                 let had = self.had.entry(*tenant).or_default();
-                // As the simulator counts: from the grant on, the way to the first instruction included.
-                had.time.0 += span.until.since(span.granted_at).0.saturating_sub(span.parked.0);
+                had.time.0 += occupancy.0;
                 had.leases += 1;
                 let Some(player) = self.players.get_mut(session) else { return };
                 if let Some(turn) = &mut player.turn {
@@ -322,7 +321,7 @@ mod tests {
                 generation: LeaseGeneration::default(),
                 granted_at: at(0),
                 started_at: None,
-                until: Instant(occupancy.0 + 30_000),
+                until: at(0),
                 occupancy,
                 parked: Nanos(0),
                 level: Level::Keep,
@@ -384,7 +383,7 @@ mod tests {
         let status = Status { tenants: vec![], sessions: vec![], devices: vec![], usage: Default::default(), stale: 0 };
         let report = recorder.report(at(21_000), &config, &status);
         let red = report.tenant("red").unwrap();
-        assert_eq!((red.had, red.leases, red.completed), (Nanos::from_micros(6_040), 3, 2));
+        assert_eq!((red.had, red.leases, red.completed), (Nanos::from_micros(5_950), 3, 2));
         // Granted after 100 us and 30 us more to the first instruction; after 2.3 ms; at once.
         assert_eq!((red.waits.count(), red.waits.max()), (3, Nanos::from_micros(2_300)));
         assert!(report.to_string().starts_with("live: 20.00 ms with 1 tenants and 1 sessions"), "{report}");

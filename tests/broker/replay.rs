@@ -64,8 +64,8 @@ fn simulated(file: &std::path::Path) -> String {
 }
 
 /// The same work under the same rules comes to the same as the live run says of itself: turns within a tenth, shares of device time within 2 points, device time itself
-/// within a tenth, leases within a factor of two, median waits within three slices. In the simulator every switch takes what half of them took; on a busy host
-/// some take a hundred times that, and what a tenant had contains the way to its first instructions.
+/// within a tenth. Leases and waits are not compared: in the simulator every switch takes what half of them took, and on a busy host some take a hundred
+/// times that.
 #[test]
 fn a_recorded_run_is_played_to_the_same_report() {
     let mut broker = Broker::start_with("soft:cus=2,vram=1GiB", THREE, &["--record", "DIRECTORY/run.toml"]);
@@ -98,15 +98,13 @@ fn a_recorded_run_is_played_to_the_same_report() {
         near("device time", had, 0.1 * had[0].max(had[1]));
         let done = [live, sim].map(|line| count(line, "done"));
         near("turns", done, 0.1 * done[0].max(done[1]));
-        let leases = [live, sim].map(|line| count(line, "leases"));
-        near("leases", leases, 0.5 * leases[0].max(leases[1]));
-        near("median wait", [live, sim].map(|line| time(line, "wait_p50")), 3.0 * 2.0);
     }
-    // It holds what was wanted, not what was decided: with other weights the same work comes out otherwise.
+    // It holds what was wanted, not what was decided: with a device for each the same work needs nobody to be switched.
+    let leases = |table: &BTreeMap<String, Line>| table.values().map(|line| count(line, "leases")).sum::<f64>();
+    assert!(leases(&sim_table) > 30.0, "{}", both());
     let text = std::fs::read_to_string(&file).unwrap();
-    assert!(text.contains("weight = 300"), "{text}");
-    std::fs::write(&file, text.replace("weight = 300", "weight = 20")).unwrap();
-    let light = table(&simulated(&file));
-    let wait = |table: &BTreeMap<String, Line>| ms(&table["red"]["wait_p50"]);
-    assert!(wait(&light) > 2.0 * wait(&sim_table), "{} and {}\n{}", wait(&light), wait(&sim_table), both());
+    assert!(text.contains("\ndevices = 1\n"), "{text}");
+    std::fs::write(&file, text.replace("\ndevices = 1\n", "\ndevices = 3\n")).unwrap();
+    let apart = simulated(&file);
+    assert_eq!(leases(&table(&apart)), 3.0, "{apart}\n{}", both());
 }
