@@ -355,6 +355,7 @@ impl State {
             match report {
                 WorkerReport::Ready(_) => session.ready = true,
                 WorkerReport::FaultReport(report) => session.faults.push(report.fault),
+                WorkerReport::Moved(moved) => panic!("nobody is sent to {:?} here", moved.partition),
                 WorkerReport::Leaving(leaving) => {
                     session.left = Some((leaving.reason, leaving.text.as_str().to_owned()));
                 }
