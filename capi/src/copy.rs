@@ -259,7 +259,8 @@ fn line(runtime: &Runtime, to: Opaque, from: Opaque, bytes: usize) -> Answer<Pie
     if bytes == 0 {
         return Ok(Piece::line(from, to, 0));
     }
-    Ok(Piece::line(reach(runtime, from, bytes, Use::Read)?, reach(runtime, to, bytes, Use::Write)?, bytes).found(runtime))
+    Ok(Piece::line(reach(runtime, from, bytes, Use::Read)?, reach(runtime, to, bytes, Use::Write)?, bytes)
+        .found(runtime))
 }
 
 /// Fills memory that is not mapped here with a 32-bit value.

@@ -195,7 +195,11 @@ pub(crate) fn reach(runtime: &Runtime, address: u64, bytes: usize, how: Use) -> 
     drop(blocks);
     let strangers = mixed && !runtime.memory.locks.covers(address);
     let mapped = runtime.places.reach(address, bytes, how == Use::Write);
-    if runtime.codes.has(address, bytes) || mapped || strangers { Ok(address) } else { Err(HSA_STATUS_ERROR_INVALID_ARGUMENT) }
+    if runtime.codes.has(address, bytes) || mapped || strangers {
+        Ok(address)
+    } else {
+        Err(HSA_STATUS_ERROR_INVALID_ARGUMENT)
+    }
 }
 
 /// Whether memory at an address is the device's alone: it is reached by copies that the device does.
