@@ -95,7 +95,15 @@ fn main() {
     println!("gfx90a, {} tier", Tier::detect().name());
     println!(
         "{:<14} {:>8} {:>14} {:>12} {:>13} {:>12} {:>6} {:>12} {:>14}",
-        "program", "size", "M wave-instr/s", "interpreted", "dispatch us", "native us", "ratio", "two threads", "host's floor"
+        "program",
+        "size",
+        "M wave-instr/s",
+        "interpreted",
+        "dispatch us",
+        "native us",
+        "ratio",
+        "two threads",
+        "host's floor"
     );
     for (name, size) in PROGRAMS.into_iter().filter(|p| wanted.is_empty() || wanted.iter().any(|w| w == p.0)) {
         let kernel = kernels::find(name).expect("an embedded program");

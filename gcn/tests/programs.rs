@@ -210,7 +210,7 @@ fn all_stopped_at_every_instruction(target: Target) {
         drop(whole);
         let mut session = machine.session(target, object, &case, 1);
         session.submit();
-        session.look_always();
+        session.look_every(1);
         let mut stopped = 0;
         // One question is asked before the first instruction.
         while !session.run(1).0 {

@@ -251,6 +251,11 @@ fn devices(m: &mut Metrics, s: &Status) {
     }
 }
 
+/// A number of each tenant: name, what it is, and where it is found.
+type Number = (&'static str, &'static str, fn(&Tenant) -> u64);
+/// A distribution of each tenant.
+type Times = (&'static str, &'static str, fn(&Tenant) -> &Distribution);
+
 fn tenants(m: &mut Metrics, all: &[Tenant]) {
     use Kind::{Counter, Gauge, Summary};
     let lately: u64 = all.iter().map(|t| t.last_minute.occupancy.sum_ns).sum();
@@ -286,7 +291,7 @@ fn tenants(m: &mut Metrics, all: &[Tenant]) {
             m.sample(name, &labels, signed_seconds(lag.lag_ns));
         }
     }
-    let gauges: [(&str, &str, fn(&Tenant) -> u64); 9] = [
+    let gauges: [Number; 9] = [
         ("wavegate_tenant_paused", "Whether it is paused.", |t| u64::from(t.paused)),
         ("wavegate_tenant_sessions", "Sessions it has.", |t| u64::from(t.sessions)),
         ("wavegate_tenant_sessions_limit", "Sessions it may have.", |t| u64::from(t.sessions_limit)),
@@ -300,7 +305,7 @@ fn tenants(m: &mut Metrics, all: &[Tenant]) {
     for (name, help, value) in gauges {
         m.tenants(all, (name, Gauge, help), |t| Some(value(t)));
     }
-    let counters: [(&str, &str, fn(&Tenant) -> u64); 5] = [
+    let counters: [Number; 5] = [
         ("wavegate_tenant_dispatches_total", "Kernels that ended.", |t| t.counters.dispatches),
         ("wavegate_tenant_packets_total", "Packets that were consumed.", |t| t.counters.packets),
         ("wavegate_tenant_wave_instructions_total", "Instructions of waves, where the device counts them.", |t| {
@@ -328,7 +333,7 @@ fn tenants(m: &mut Metrics, all: &[Tenant]) {
             }
         }
     }
-    let summaries: [(&str, &str, fn(&Tenant) -> &Distribution); 3] = [
+    let summaries: [Times; 3] = [
         (
             "wavegate_tenant_lease_wait_seconds",
             "From having work to the first instruction, of leases that had to be waited for, since the start.",

@@ -16,6 +16,9 @@ const RECENT: usize = 16;
 /// Bits of an address below which neighbours share a place: 64 KiB, so that walking through a buffer rarely searches.
 const RECENT_SHIFT: u32 = 16;
 
+/// A list of regions that is held on to until another one has taken its place.
+type CachedRegions<'a> = Cache<&'a ArcSwap<Vec<Region>>, Arc<Vec<Region>>>;
+
 /// The address space as one host thread uses it during a run: the list of regions is held instead of taken for each access, and the region of
 /// an address is looked for where its neighbours were.
 ///
@@ -23,7 +26,7 @@ const RECENT_SHIFT: u32 = 16;
 /// until then, or until the run looks at its queues again.
 struct View<'a> {
     space: &'a AddressSpace,
-    regions: RefCell<Cache<&'a ArcSwap<Vec<Region>>, Arc<Vec<Region>>>>,
+    regions: RefCell<CachedRegions<'a>>,
     /// Indices of regions, by address. What they say is checked, so they may be of another list.
     recent: [Cell<u32>; RECENT],
 }
