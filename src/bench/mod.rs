@@ -26,6 +26,7 @@ mod slice;
 mod switch;
 
 use crate::device::soft::SoftConfig;
+use crate::stage;
 use anyhow::Result;
 use std::process::ExitCode;
 
@@ -52,7 +53,7 @@ pub enum BenchCommand {
 #[derive(clap::Args, Debug)]
 struct Common {
     /// The device of the private broker.
-    #[arg(long, default_value = "soft:cus=4,threads=1,vram=1GiB", value_name = "DEVICE")]
+    #[arg(long, default_value = stage::DEVICE, value_name = "DEVICE")]
     device: SoftConfig,
     /// Print JSON instead of tables.
     #[arg(long)]

@@ -209,12 +209,12 @@ mod tests {
         let over = live.over(&file);
         assert_eq!(over.iter().map(|t| t.name.to_string()).collect::<Vec<_>>(), ["red", "green"]);
         assert_eq!(over[0], settings("red", &["weight=5", "queues=1", "sessions=7"]));
-        assert_eq!(over[1].fields_set().len(), 14, "a new tenant is whole");
+        assert_eq!(over[1].fields_set().len(), 15, "a new tenant is whole");
 
         // Removed and set again: it starts from modest limits, not from what the file says.
         live.set(&settings("blue", &["weight=4"]), false);
         let blue = live.over(&file).into_iter().find(|t| t.name.0 == name("blue")).unwrap();
-        assert_eq!((blue.weight.map(|w| w.0.get()), blue.fields_set().len()), (Some(4), 14));
+        assert_eq!((blue.weight.map(|w| w.0.get()), blue.fields_set().len()), (Some(4), 15));
 
         for tenant in ["red", "green", "blue"] {
             assert!(live.reset(name(tenant)));

@@ -25,7 +25,7 @@ pub struct DemoArgs {
     #[arg(long, default_value_t = 12, value_parser = clap::value_parser!(u64).range(3..=600))]
     seconds: u64,
     /// The device.
-    #[arg(long, default_value = "soft:cus=4,threads=1,vram=1GiB", value_name = "DEVICE")]
+    #[arg(long, default_value = stage::DEVICE, value_name = "DEVICE")]
     device: SoftConfig,
     /// How long a lease lasts before somebody else may have the device.
     #[arg(long, default_value = "5ms", value_name = "TIME")]

@@ -32,6 +32,12 @@ pub trait Host {
     fn status(&self) -> Result<Status>;
 }
 
+/// The device to play on unless another is named.
+///
+/// Nothing is translated: the parts are written in wave-instructions, and what is looked at is how long kernels wait and who gets how much, so a kernel of
+/// 10,000 must take about 100 us on every host. Translated it takes 10 to 100, by what the host's processor can do.
+pub const DEVICE: &str = "soft:cus=4,threads=1,vram=1GiB,translate=off";
+
 /// Longest time anything may take that should take none.
 const PATIENCE: Duration = Duration::from_secs(20);
 

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 pub enum Part {
     /// Keeps some kernels in flight.
     Saturate {
-        /// Wave-instructions of one kernel: 10,000 take about 100 us on one host thread.
+        /// Wave-instructions of one kernel: 10,000 take about 100 us on [`DEVICE`](crate::stage::DEVICE).
         wave_instructions: u64,
         /// Kernels in flight.
         in_flight: usize,

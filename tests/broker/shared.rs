@@ -117,6 +117,9 @@ fn add(client: &Client, queue: &Queue, input: Option<Buffer>, output: Option<Buf
     let last = buffers.len() - 1;
     for (at, other) in [(0, input), (last, output)] {
         if let Some(other) = other {
+            if at == last && other.is_writable() {
+                other.write(0, &case.buffers[at].bytes).unwrap();
+            }
             buffers[at] = other;
         }
     }

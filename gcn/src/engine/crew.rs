@@ -173,7 +173,8 @@ impl Crew<'_> {
                     let _away = away;
                     self.mem.lend(&mut |mem| {
                         let env = self.env(mem);
-                        while round.goes_on() && self.sweep(round, &env, &mut share) {}
+                        // A pass at least, however short the round: nobody's compute units are left out.
+                        while self.sweep(round, &env, &mut share) && round.goes_on() {}
                     });
                 });
             }
@@ -191,8 +192,11 @@ impl Crew<'_> {
     /// The first thread's part of a round. Returns the last word of `look`.
     fn lead(&self, round: &Round, env: &Env<'_>, own: &mut Share<'_>, look: &mut dyn FnMut() -> bool) -> bool {
         let mut looked = self.host.now();
-        while round.goes_on() {
+        loop {
             let worked = self.sweep(round, env, own);
+            if !round.goes_on() {
+                return false;
+            }
             if !worked && round.everybody_is_back() {
                 return false;
             }
@@ -208,7 +212,6 @@ impl Crew<'_> {
                 round.wait(|| !round.goes_on() || round.everybody_is_back());
             }
         }
-        false
     }
 
     /// One pass over each compute unit of a thread, or until somebody calls. Returns whether any of them has residents.
