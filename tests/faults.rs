@@ -71,13 +71,28 @@ fn code_cannot_be_written() {
     for target in Target::ALL {
         let mut rig = Rig::new(&format!("arch={target},cus=1"));
         let program = rig.load("spin");
-        let before = rig.download(program.image.address, 4096);
+        let object = kernels::find("spin").expect("an embedded kernel").code_object(target);
+        let object = gcn::code_object::CodeObject::parse(object).expect("it is one");
+        let offset = |executable| {
+            let segment = object.segments().iter().find(|s| s.executable == executable).expect("both kinds");
+            program.image.address + segment.offset
+        };
+        // Constants are the session's own, to change as on a card; code is not.
+        let (code, constants) = (offset(true), offset(false));
         let mut queue = rig.queue(64);
-        rig.submit(&mut queue, &kernels::fault::at(program.image.address, 64, 7), 0);
+        let case = kernels::fault::at(code, 64, 7);
+        let before = rig.download(code, 4096);
+        rig.submit(&mut queue, &case, 0);
         let fault = fault_of(&mut rig, &queue);
-        assert_eq!((fault.kind, fault.address), (FaultClass::Memory, Some(program.image.address)));
+        assert_eq!((fault.kind, fault.address), (FaultClass::Memory, Some(code)));
         assert!(fault.text.contains("Rights"), "{}", fault.text);
-        assert_eq!(rig.download(program.image.address, 4096), before);
+        assert_eq!(rig.download(code, 4096), before);
+        let before = rig.download(constants, 64);
+        let mut queue = rig.queue(64);
+        rig.submit(&mut queue, &kernels::fault::at(constants, 64, 7), 0);
+        rig.run();
+        assert!(rig.faults().is_empty());
+        assert_ne!(rig.download(constants, 64), before);
     }
 }
 

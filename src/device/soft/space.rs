@@ -385,11 +385,9 @@ impl DeviceMemory for AddressSpace {
             let pieces = object.segments().iter().filter(|s| s.offset < bytes).map(|segment| Region {
                 start: address + segment.offset,
                 bytes: segment.bytes.min(bytes - segment.offset),
-                rights: match (segment.executable, segment.writable) {
-                    (true, _) => Rights::ReadExecute,
-                    (false, true) => Rights::ReadWrite,
-                    (false, false) => Rights::Read,
-                },
+                // Constants too: a card protects no segment from its own session's kernels, and HIP 6 sets constants by a kernel that
+                // copies. Code is kept, because it is decoded and translated ahead.
+                rights: if segment.executable { Rights::ReadExecute } else { Rights::ReadWrite },
                 memory: Arc::clone(&memory),
                 offset: segment.offset,
             });
