@@ -206,6 +206,10 @@ impl Ledger {
         if !is_plain || charge.memory != id {
             return Err(no(DenyCode::Unsupported));
         }
+        // Who owns a signal says where its completion is told, in the address space of whoever uses it.
+        if to.is_some() && charge.kind == ChargeKind::Signals {
+            return Err(no(DenyCode::Unsupported));
+        }
         if to.is_some_and(|grant| !may_share(config, &charge.tenant, &grant.tenant, grant.write)) {
             return Err(no(DenyCode::NotAllowed));
         }

@@ -367,7 +367,9 @@ impl Broker {
             Ok(WorkerReport::Ready(_)) if s.phase == Phase::Starting => {
                 s.phase = Phase::Running;
                 let took = now.since(s.began);
-                self.set_deadline(session, None);
+                // A move that was ordered before it was ready still has to be answered.
+                let until = s.moving.then(|| now.after(self.config.start_timeout));
+                self.set_deadline(session, until);
                 self.emit(Event::Ready { session, took });
             }
             // It has been asked to end before it was ready; the order is on its way.
@@ -375,7 +377,7 @@ impl Broker {
             Ok(WorkerReport::Ready(_)) => self.violation(now, session, Violation::Kind { got: 0x0401 }),
             Ok(WorkerReport::ChargeRequest(wanted)) => self.handle_charge_request(now, session, request, &wanted),
             Ok(WorkerReport::ReleaseCharge(released)) => {
-                let offered = self.ledger.is_shared(released.charge);
+                let (offered, before) = (self.ledger.is_shared(released.charge), self.ledger.total());
                 match self.ledger.release(session, released.charge) {
                     Some(charge) => {
                         if offered {
@@ -383,7 +385,10 @@ impl Broker {
                         }
                         // With shared memory the session cannot know what its tenant uses now.
                         let knows = if offered || charge.memory != released.charge { None } else { Some(session) };
-                        self.tell_usage(&charge.tenant, knows);
+                        // Whoever joined memory may leave it and come back as often as it likes: that is no news for its owner.
+                        if self.ledger.total() != before || knows.is_none() && charge.tenant == tenant {
+                            self.tell_usage(&charge.tenant, knows);
+                        }
                         self.forget_if_gone(&charge.tenant);
                     }
                     None => self.stale += 1,
@@ -466,9 +471,12 @@ impl Broker {
         };
         match joined {
             Ok(Joined { id: charge, bytes, write, owner }) => {
+                // Nothing that the owner's other sessions would have to know: it is counted already. Only its own session counts what it joined.
                 s.creating.insert(charge, request);
                 self.act(Action::PassMemory { session, request, charge, memory, bytes, write });
-                self.tell_usage(&owner, None);
+                if owner == tenant {
+                    self.tell_usage(&owner, None);
+                }
             }
             Err(denied) => self.deny(session, tenant, request, denied),
         }
@@ -493,7 +501,10 @@ impl Broker {
         if !created && let Some(released) = self.ledger.release(session, charge) {
             let denied = Denied { code: DenyCode::Host, asked: released.bytes.0, limit: 0, used: 0 };
             self.deny(session, tenant, request, denied);
-            self.tell_usage(&tenant, Some(session));
+            if released.tenant == tenant {
+                self.tell_usage(&tenant, Some(session));
+            }
+            self.forget_if_gone(&released.tenant);
         }
     }
 

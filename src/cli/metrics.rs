@@ -7,6 +7,7 @@
 //! Format: <https://prometheus.io/docs/instrumenting/exposition_formats/>, version 0.0.4.
 
 use std::fmt::Write as _;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -47,8 +48,10 @@ pub(super) fn run(args: &MetricsArgs) -> Result<ExitCode> {
 fn replace(path: &Path, text: &str) -> std::io::Result<()> {
     let mut beside = path.as_os_str().to_owned();
     beside.push(format!(".{}", std::process::id()));
-    std::fs::write(&beside, text)?;
-    std::fs::rename(&beside, path)
+    // A new file: in a directory that others write to, a name that is there may be a link to somewhere else.
+    let mut file = std::fs::OpenOptions::new().write(true).create_new(true).open(&beside)?;
+    let done = file.write_all(text.as_bytes()).and_then(|()| std::fs::rename(&beside, path));
+    done.inspect_err(|_| drop(std::fs::remove_file(&beside)))
 }
 
 /// Metrics, family by family.

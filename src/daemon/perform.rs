@@ -18,6 +18,11 @@ use super::session::{Deaf, Session, Worker, part};
 use super::{Daemon, LOOK, Watched};
 use crate::clock;
 
+/// By which the memory of a charge is known again when a worker hands it back.
+fn memory_name(charge: ChargeId) -> String {
+    format!("wavegate-{}", charge.0)
+}
+
 impl Daemon {
     /// Carries out an action; returns the input that answers it, if it has one.
     pub(super) fn perform(&mut self, action: Action) -> Option<Input> {
@@ -185,7 +190,7 @@ impl Daemon {
 
     fn create_memory(&mut self, session: SessionId, request: RequestId, charge: ChargeId, bytes: Bytes) -> bool {
         let size = usize::try_from(bytes.0).map_err(|_| MemoryError::ImpossibleSize { bytes: bytes.0 });
-        match size.and_then(|size| MemFd::create("wavegate-memory", size)) {
+        match size.and_then(|size| MemFd::create(&memory_name(charge), size)) {
             Ok(memory) => {
                 let order = ChargeGranted { charge, bytes }.into();
                 self.with_worker(session, |worker| worker.say(request, &order, Some(memory)));
@@ -202,12 +207,14 @@ impl Daemon {
     fn keep_memory(&mut self, session: SessionId, request: RequestId, memory: ChargeId, bytes: Bytes) {
         let size = usize::try_from(bytes.0).unwrap_or(usize::MAX);
         match self.offered.take().ok_or(MemoryError::NotMemory).and_then(|fd| MemFd::adopt(fd, size)) {
-            Ok(object) => {
+            // The object that was made for this charge: a worker may have others, of other tenants, that are not its to offer.
+            Ok(object) if object.is_named(&memory_name(memory)) => {
                 self.shared.insert(memory, object);
                 let order = ChargeShared { share: ShareId(memory.0) }.into();
                 self.with_worker(session, |worker| worker.say(request, &order, None));
             }
-            Err(error) => {
+            refused => {
+                let error = refused.err().unwrap_or(MemoryError::NotMemory);
                 tracing::error!(%error, %session, "a worker offers what is not its memory and is ended");
                 if let Some(worker) = self.worker(session) {
                     worker.kill();

@@ -38,6 +38,8 @@ pub struct Work {
     buffers: Vec<Buffer>,
     kernel: Kernel,
     kernarg: Buffer,
+    /// LDS of a work-group, what the launch asks for included.
+    group_bytes: u32,
 }
 
 impl Work {
@@ -68,7 +70,10 @@ impl Work {
         // The code object says how arguments are laid out, hidden ones included.
         let parsed = CodeObject::parse(object)?;
         let info = parsed.kernel(case.kernel).context("the kernel's metadata")?;
-        let mut builder = KernargBuilder::new(info, Launch::new(case.grid, case.workgroup))?;
+        let mut builder = KernargBuilder::new(
+            info,
+            Launch { dynamic_lds_bytes: case.dynamic_lds, ..Launch::new(case.grid, case.workgroup) },
+        )?;
         for arg in &case.args {
             builder = match *arg {
                 Arg::Buffer { index, offset } => builder.pointer(buffers[index].address() + offset)?,
@@ -81,13 +86,15 @@ impl Work {
         let kernarg = client.kernarg((arguments.bytes.len() as u64).max(1))?;
         kernarg.write(0, &arguments.bytes)?;
         let queue = client.queue(packets)?;
-        Ok(Work { case, queue, buffers, kernel, kernarg })
+        let group_bytes = arguments.group_segment_bytes;
+        Ok(Work { case, queue, buffers, kernel, kernarg, group_bytes })
     }
 
     /// Puts a dispatch into the ring.
     pub fn send(&self, done: &Signal) -> Result<()> {
         let Case { grid, workgroup, .. } = self.case;
-        self.queue.dispatch(&Dispatch::of(&self.kernel, grid, workgroup, &self.kernarg).completing(done))?;
+        let dispatch = Dispatch::of(&self.kernel, grid, workgroup, &self.kernarg).completing(done);
+        self.queue.dispatch(&Dispatch { group_bytes: self.group_bytes, ..dispatch })?;
         Ok(())
     }
 

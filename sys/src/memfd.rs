@@ -100,6 +100,12 @@ impl MemFd {
         Ok(Self { fd, bytes })
     }
 
+    /// Returns whether this object was created by this name, which nobody can change afterwards; not where /proc cannot be read.
+    pub fn is_named(&self, name: &str) -> bool {
+        let link = std::fs::read_link(format!("/proc/self/fd/{}", self.fd.as_raw_fd()));
+        link.is_ok_and(|link| link.as_os_str().to_str() == Some(&format!("/memfd:{name} (deleted)")))
+    }
+
     /// Accepts a descriptor from somebody else if it is a sealed memory object of exactly `expected` bytes.
     ///
     /// The descriptor is closed on error. Afterwards the object keeps the promises of this module whatever its sender does.
@@ -192,6 +198,14 @@ mod tests {
         let fd = rustix::fs::memfd_create("test", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING).unwrap();
         rustix::fs::ftruncate(&fd, bytes).unwrap();
         fd
+    }
+
+    #[test]
+    fn a_name_stays_with_its_object() {
+        let memory = MemFd::create("wavegate-7", 4096).unwrap();
+        let same = MemFd::adopt(memory.duplicate().unwrap().into_fd(), 4096).unwrap();
+        assert!(memory.is_named("wavegate-7") && same.is_named("wavegate-7"));
+        assert!(!memory.is_named("wavegate-77") && !memory.is_named("wavegate-"));
     }
 
     #[test]
