@@ -85,7 +85,7 @@ fn steps(
     fuel: u32,
     spare: u32,
 ) -> (Option<TurnEnd>, u32) {
-    let mut used = 0;
+    let (mut used, mut may_translate) = (0, true);
     let (vgprs, agprs) = (cx.w.vgprs, cx.w.agprs);
     while used < fuel {
         if page.as_ref().and_then(|p| p.index(cx.w.pc)).is_none() {
@@ -105,7 +105,7 @@ fn steps(
                 return (None, used);
             }
             if inst.leads
-                && let Some(run) = code.runs.enter(insts, at, cx, fuel - used + spare)
+                && let Some(run) = code.runs.enter(insts, at, cx, fuel - used + spare, &mut may_translate)
             {
                 used += run.count;
                 pc = pc.wrapping_add(u64::from(run.bytes));

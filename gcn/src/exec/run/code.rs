@@ -64,7 +64,9 @@ impl Code {
     pub(super) fn run(&self, cx: &mut Cx<'_>) -> bool {
         let [first, acc, ..] = cx.bases;
         let (lds_from, lds_bytes) = (cx.w.lds_base as usize, cx.w.lds_bytes as usize);
-        let rows_end = (first + usize::from(self.bounds.vgprs)).max(acc + usize::from(self.bounds.agprs));
+        let Bounds { vgprs, agprs } = self.bounds;
+        let acc_end = if agprs == 0 { 0 } else { acc + usize::from(agprs) };
+        let rows_end = (first + usize::from(vgprs)).max(acc_end);
         if rows_end > cx.v.len() || lds_from + lds_bytes > LDS_BYTES || self.entry >= self.len {
             return false;
         }

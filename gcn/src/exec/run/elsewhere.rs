@@ -47,7 +47,7 @@ impl Runs {
         Runs
     }
 
-    pub(crate) fn enter(&self, _: &[Inst], _: usize, _: &mut Cx<'_>, _: u32) -> Option<&Run> {
+    pub(crate) fn enter(&self, _: &[Inst], _: usize, _: &mut Cx<'_>, _: u32, _: &mut bool) -> Option<&Run> {
         None
     }
 }

@@ -105,6 +105,9 @@ pub(crate) struct Run {
 impl Run {
     /// Translates the run that begins `insts`, if one does and there is room.
     pub(super) fn new(insts: &[Inst], lds: bool, budget: &Arc<Budget>) -> Option<Run> {
+        if HOST_PAGE > BYTES_MAX.saturating_sub(budget.taken()) {
+            return None;
+        }
         let plan = Plan::of(insts, lds)?;
         let (bytes, entry) = emit::emit(&plan).ok()?;
         if !budget.take(bytes.len().next_multiple_of(HOST_PAGE)) {
@@ -147,7 +150,7 @@ struct Cell {
     heat: AtomicU32,
     refusals: AtomicU32,
     /// With reads of LDS, and without.
-    runs: [OnceLock<Option<Run>>; 2],
+    runs: [OnceLock<Option<Box<Run>>>; 2],
 }
 
 /// The runs of a page of code, by the word they begin at.
@@ -164,9 +167,17 @@ impl Runs {
     }
 
     /// Carries out the run at `insts[at]` if there is one, it takes at most `fuel` instructions and nothing speaks against it. Returns it then;
-    /// the caller counts its instructions and moves the program counter, which nothing in a run reads.
+    /// the caller counts its instructions and moves the program counter, which nothing in a run reads. `may_translate` is spent by making one: that
+    /// takes as long as many instructions, and somebody may wait for this wave to stop.
     #[inline(never)]
-    pub(crate) fn enter(&self, insts: &[Inst], at: usize, cx: &mut Cx<'_>, fuel: u32) -> Option<&Run> {
+    pub(crate) fn enter(
+        &self,
+        insts: &[Inst],
+        at: usize,
+        cx: &mut Cx<'_>,
+        fuel: u32,
+        may_translate: &mut bool,
+    ) -> Option<&Run> {
         if cx.w.unusual {
             return None;
         }
@@ -178,8 +189,11 @@ impl Runs {
         }
         let refusals = cell.refusals.load(Ordering::Relaxed);
         let lds = refusals < REFUSALS;
-        let made = cell.runs[usize::from(!lds)].get_or_init(|| Run::new(&insts[at..], lds, &self.budget));
-        let run = made.as_ref()?;
+        let made = &cell.runs[usize::from(!lds)];
+        if made.get().is_none() && !std::mem::take(may_translate) {
+            return None;
+        }
+        let run = made.get_or_init(|| Run::new(&insts[at..], lds, &self.budget).map(Box::new)).as_deref()?;
         if run.count > fuel || run.vgprs > cx.w.vgprs || run.agprs > cx.w.agprs {
             return None;
         }
