@@ -213,12 +213,14 @@ impl Ledger {
         if to.is_some_and(|grant| !may_share(config, &charge.tenant, &grant.tenant, grant.write)) {
             return Err(no(DenyCode::NotAllowed));
         }
-        let of_tenant = |(id, offer): &(&ChargeId, &Offer)| {
-            self.charges.get(&(offer.owner, **id)).is_some_and(|other| other.tenant == charge.tenant)
-        };
-        let (limit, used) = (SHARES_PER_TENANT_MAX as u64, self.shared.iter().filter(of_tenant).count() as u64);
-        if used >= limit && !self.shared.contains_key(&id) {
-            return Err(Denied { code: DenyCode::Objects, asked: 1, limit, used });
+        if !self.shared.contains_key(&id) {
+            let of_tenant = |(id, offer): &(&ChargeId, &Offer)| {
+                self.charges.get(&(offer.owner, **id)).is_some_and(|other| other.tenant == charge.tenant)
+            };
+            let (limit, used) = (SHARES_PER_TENANT_MAX as u64, self.shared.iter().filter(of_tenant).count() as u64);
+            if used >= limit {
+                return Err(Denied { code: DenyCode::Objects, asked: 1, limit, used });
+            }
         }
         let offer = self.shared.entry(id).or_insert(Offer { owner: session, own: false, grants: Vec::new() });
         let Some(grant) = to else {
@@ -396,6 +398,13 @@ impl Ledger {
         }
     }
 
+    /// Takes back what was granted to a tenant that is no more: another one of its name gets nothing of it.
+    pub(crate) fn withdraw_grants(&mut self, tenant: &TenantName) {
+        for offer in self.shared.values_mut() {
+            offer.grants.retain(|grant| grant.tenant != *tenant);
+        }
+    }
+
     /// Recomputes the sums; in release builds nothing.
     fn debug_check(&self) {
         debug_assert_eq!(
@@ -567,6 +576,17 @@ mod tests {
             DenyCode::Unsupported,
             "what was granted is not passed on"
         );
+        config.tenants[0].shares = alloc::vec![ShareRule { with: blue, write: true }];
+        assert!(join(&mut ledger, &config).is_ok(), "the grant stands");
+        ledger.withdraw_grants(&blue);
+        assert_eq!(join(&mut ledger, &config), Err(DenyCode::UnknownObject), "another blue was granted nothing");
+        let (signals, _) = ledger.enter(&config, 0, red, maker, ChargeKind::Signals, Bytes(PAGE)).unwrap();
+        assert_eq!(
+            ledger.share(&config, maker, signals, to_blue(true)).unwrap_err().code,
+            DenyCode::Unsupported,
+            "a signal's owner says where its user's completions are told"
+        );
+
         ledger.release_session(maker);
         assert_eq!(ledger.usage(&red).vram, 40 * PAGE, "for as long as anybody has it");
         ledger.release_session(user);

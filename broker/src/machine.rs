@@ -633,6 +633,7 @@ impl Broker {
         if self.tenants.remove(tenant).is_some() {
             self.lessors.iter_mut().for_each(|lessor| lessor.forget_tenant(tenant));
             self.ledger.forget(tenant);
+            self.ledger.withdraw_grants(tenant);
         }
     }
 

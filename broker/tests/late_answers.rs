@@ -2,13 +2,18 @@
 
 mod world;
 
-use broker::{Action, AdminCommand, AdminToken, Broker, ConnectionId, GateView, Input, Peer};
+use broker::{
+    Action, AdminCommand, AdminToken, Broker, ConnectionId, GateView, Input, PartitionConfig, Peer, ShareRule,
+    TenantChange,
+};
 use proto::gate::{GateWord, Scrub};
 use proto::message::opening::Hello;
-use proto::message::worker::{Backing, ChargeKind, ChargeRequest, JoinCharge, Ready, ShareCharge};
+use proto::message::worker::{
+    Backing, ChargeKind, ChargeRequest, JoinCharge, Moved, Ready, ReleaseCharge, ShareCharge,
+};
 use proto::message::{DenyCode, WorkerOrder, WorkerReport};
 use proto::text::Text;
-use proto::{Bytes, Instant, LeaseGeneration, RequestId, SessionId, ShareId};
+use proto::{Bytes, Instant, LeaseGeneration, PartitionId, RequestId, SessionId, ShareId};
 use world::{config, facts, name, weighted};
 
 const MS: u64 = 1_000_000;
@@ -25,15 +30,20 @@ impl Shell {
     fn new() -> Self {
         let config = config(&[weighted("red", 100), weighted("blue", 100)]);
         let mut shell = Self { broker: Broker::new(config, Instant(0)).unwrap(), now: Instant(0) };
-        for uid in [1000, 1001] {
-            let hello = Hello { tenant: None, command: Text::EMPTY, device: 0 };
-            let peer = Peer { pid: 1, uid, gid: 1, cgroup: "/".into() };
-            shell.tell(Input::Hello { connection: ConnectionId(uid.into()), peer, hello: Ok(hello) });
+        for (session, uid) in [(RED, 1000), (BLUE, 1001)] {
+            shell.connect(session, uid);
         }
         for session in [RED, BLUE] {
             shell.say(session, Ready { device: facts() }.into());
         }
         shell
+    }
+
+    /// Connects what will be this session.
+    fn connect(&mut self, session: SessionId, uid: u32) {
+        let hello = Hello { tenant: None, command: Text::EMPTY, device: 0 };
+        let peer = Peer { pid: 1, uid, gid: 1, cgroup: "/".into() };
+        self.tell(Input::Hello { connection: ConnectionId(session.0), peer, hello: Ok(hello) });
     }
 
     fn tell(&mut self, input: Input) -> Vec<Action> {
@@ -186,9 +196,7 @@ fn sessions_of_one_tenant_share_memory_and_nobody_else_does() {
     let mut shell = Shell { broker: Broker::new(config, Instant(0)).unwrap(), now: Instant(0) };
     let (first, second, other) = (SessionId(1), SessionId(2), SessionId(3));
     for (session, uid) in [(first, 1000), (second, 1000), (other, 1001)] {
-        let hello = Hello { tenant: None, command: Text::EMPTY, device: 0 };
-        let peer = Peer { pid: 1, uid, gid: 1, cgroup: "/".into() };
-        shell.tell(Input::Hello { connection: ConnectionId(session.0), peer, hello: Ok(hello) });
+        shell.connect(session, uid);
         shell.say(session, Ready { device: facts() }.into());
     }
     let bytes = Bytes(4096);
@@ -214,6 +222,67 @@ fn sessions_of_one_tenant_share_memory_and_nobody_else_does() {
     assert!(matches!(&actions[..], [Action::Order { order, .. }] if denied(order)), "{actions:?}");
     shell.tell(Input::WorkerExited { session: second, signal: 9, view: None });
     assert!(shell.broker.ledger().is_zero());
+}
+
+#[test]
+fn a_guest_that_comes_and_goes_is_no_news_for_the_owner_of_memory() {
+    let mut red = weighted("red", 100);
+    red.shares = vec![ShareRule { with: name("blue"), write: false }];
+    let config = config(&[red, weighted("blue", 100)]);
+    let mut shell = Shell { broker: Broker::new(config, Instant(0)).unwrap(), now: Instant(0) };
+    let (first, second, guest) = (SessionId(1), SessionId(2), SessionId(3));
+    for (session, uid) in [(first, 1000), (second, 1000), (guest, 1001)] {
+        shell.connect(session, uid);
+        shell.say(session, Ready { device: facts() }.into());
+    }
+    let bytes = Bytes(4096);
+    let actions = shell.say(first, ChargeRequest { kind: ChargeKind::Vram, backing: Backing::Memfd, bytes }.into());
+    let Action::CreateMemory { charge: memory, .. } = actions[0] else { panic!("{actions:?}") };
+    shell.tell(Input::MemoryCreated { session: first, charge: memory, created: true });
+    shell.say(first, ShareCharge { charge: memory, tenant: Some(name("blue")), write: 0 }.into());
+    for _ in 0..3 {
+        let actions = shell.say(guest, JoinCharge { share: ShareId(memory.0), bytes }.into());
+        let [Action::PassMemory { charge, session, .. }] = actions[..] else { panic!("{actions:?}") };
+        assert_eq!(session, guest);
+        assert_eq!(shell.tell(Input::MemoryCreated { session: guest, charge, created: true }), []);
+        assert_eq!(shell.say(guest, ReleaseCharge { charge }.into()), []);
+    }
+    // That the last one has let go is.
+    let actions = shell.say(guest, JoinCharge { share: ShareId(memory.0), bytes }.into());
+    let [Action::PassMemory { charge, .. }] = actions[..] else { panic!("{actions:?}") };
+    shell.tell(Input::MemoryCreated { session: guest, charge, created: true });
+    shell.say(first, ReleaseCharge { charge: memory }.into());
+    let told = shell.say(guest, ReleaseCharge { charge }.into());
+    let whom: Vec<SessionId> = told
+        .iter()
+        .map(|action| match action {
+            Action::Order { session, order: WorkerOrder::UsageChanged(usage), .. } if usage.vram_used.0 == 0 => {
+                *session
+            }
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(whom, [first, second]);
+}
+
+#[test]
+fn a_session_sent_away_before_it_is_ready_has_to_say_that_it_went() {
+    let mut config = config(&[weighted("red", 100)]);
+    config.devices[0].partitions =
+        ["left", "right"].map(|n| PartitionConfig { name: name(n), cus: 4 }).into_iter().collect();
+    config.tenants.iter_mut().for_each(|tenant| tenant.partition = Some(name("left")));
+    let patience = config.start_timeout;
+    let mut shell = Shell { broker: Broker::new(config, Instant(0)).unwrap(), now: Instant(0) };
+    shell.connect(RED, 1000);
+    let change = TenantChange { partition: Some(Some(name("right"))), ..TenantChange::default() };
+    let command = AdminCommand::TenantSet(name("red"), change);
+    let actions = shell.tell(Input::Admin { token: AdminToken(1), command });
+    assert!(actions.contains(&Action::MoveSession { session: RED, partition: 1 }), "{actions:?}");
+    shell.now = Instant(MS);
+    shell.say(RED, Ready { device: facts() }.into());
+    assert_eq!(shell.broker.poll_timeout(), Some(shell.now.after(patience)));
+    shell.say(RED, Moved { partition: PartitionId(1) }.into());
+    assert_eq!(shell.broker.poll_timeout(), None);
 }
 
 #[test]
