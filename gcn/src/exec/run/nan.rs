@@ -9,7 +9,7 @@ use crate::exec::cx::{Cx, EXEC, WaveState};
 use crate::exec::gws::Gws;
 use crate::exec::inst::Inst;
 use crate::hardware::CuHardware;
-use crate::isa::ROWS;
+use crate::isa::{Encoding, ROWS};
 use crate::memory::FlatMemory;
 use std::sync::OnceLock;
 
@@ -57,7 +57,11 @@ fn ask(hw: &mut CuHardware, row: u16) -> Option<bool> {
             clock: &|| 0,
         };
         (inst.run)(&mut cx, &inst);
-        seen.extend((0..LANES).filter(|lane| exec >> lane & 1 == 1).map(|lane| hw.vgpr[0][8][lane]));
+        // Packed rows have two results, which the compiler may treat unlike each other.
+        let results = if ROWS[usize::from(row)].encoding == Encoding::Vop3p { 8..10 } else { 8..9 };
+        for register in results {
+            seen.extend((0..LANES).filter(|lane| exec >> lane & 1 == 1).map(|lane| hw.vgpr[0][register][lane]));
+        }
     }
     match (seen.iter().all(|&bits| bits == FIRST), seen.iter().all(|&bits| bits == SECOND)) {
         (true, _) => Some(false),
