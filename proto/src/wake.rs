@@ -31,7 +31,8 @@ pub const WORTH_LOOKING: Nanos = Nanos::from_micros(250);
 /// long one.
 pub const SPIN_IN_A_ROW: Nanos = Nanos::from_micros(300);
 
-/// Longest sleep on a word that an untrusted process may have written to.
+/// Longest sleep on a word that an untrusted process may have written to, at first; in a long wait looks become rarer (`sys::wake::Patience`).
+/// Fifty tenants that wait for their turn took 1.5 % of a software GPU's processor by looking this often all the time.
 pub const RECHECK: Nanos = Nanos::from_millis(100);
 
 /// The value of a wake word.

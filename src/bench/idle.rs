@@ -1,7 +1,8 @@
 //! What sessions cost that do nothing: processor time of the broker and of the workers, and the memory that is theirs alone.
 //!
-//! Read from the kernel's accounts: `utime + stime` of `/proc/PID/stat` (in ticks of 10 ms on most systems, so short runs are coarse) and
-//! `Pss` of `/proc/PID/smaps_rollup`.
+//! Read from the kernel's accounts: the first number of `/proc/PID/task/TID/schedstat` of all threads, in nanoseconds, and `Pss` of
+//! `/proc/PID/smaps_rollup`. (`utime + stime` of `/proc/PID/stat` would not do: Linux samples them on many systems, at the very ticks at which timers
+//! wake who runs for a few microseconds.)
 
 use super::Common;
 use crate::stage::config::Scene;
@@ -52,14 +53,13 @@ pub(super) fn run(args: &IdleArgs) -> Result<()> {
         actors[begun..].iter_mut().try_for_each(Actor::wait_ready)?;
     }
     let workers = broker.workers();
-    let ticks = || -> Result<(u64, u64)> {
-        Ok((ticks_of(broker.pid())?, workers.iter().map(|&pid| ticks_of(pid)).sum::<Result<u64>>()?))
+    let ran = || -> Result<(u64, u64)> {
+        Ok((ran_ns(broker.pid())?, workers.iter().map(|&pid| ran_ns(pid)).sum::<Result<u64>>()?))
     };
-    let (begun, before) = (Instant::now(), ticks()?);
+    let (begun, before) = (Instant::now(), ran()?);
     std::thread::sleep(Duration::from_secs(args.seconds));
-    let (seconds, after) = (begun.elapsed().as_secs_f64(), ticks()?);
-    let per_second = rustix::param::clock_ticks_per_second() as f64;
-    let percent = |ticks: u64| 100.0 * ticks as f64 / per_second / seconds;
+    let (seconds, after) = (begun.elapsed().as_secs_f64(), ran()?);
+    let percent = |ns: u64| 100.0 * ns as f64 / 1e9 / seconds;
     let outcome = Outcome {
         sessions: args.sessions,
         seconds,
@@ -92,13 +92,16 @@ pub(super) fn run(args: &IdleArgs) -> Result<()> {
     Ok(())
 }
 
-/// Returns `utime + stime` of a process, see proc(5): fields 14 and 15, counted behind the parenthesised command.
-fn ticks_of(pid: u32) -> Result<u64> {
-    let path = format!("/proc/{pid}/stat");
-    let text = std::fs::read_to_string(&path).with_context(|| path.clone())?;
-    let fields: Vec<&str> = text.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
-    let number = |at: usize| fields.get(at).and_then(|f| f.parse::<u64>().ok()).with_context(|| path.clone());
-    Ok(number(11)? + number(12)?)
+/// Returns how many nanoseconds the threads of a process have run, see proc(5).
+fn ran_ns(pid: u32) -> Result<u64> {
+    let path = format!("/proc/{pid}/task");
+    let ran = |task: std::io::Result<std::fs::DirEntry>| {
+        let path = task?.path().join("schedstat");
+        let text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+        let word = text.split_whitespace().next().and_then(|word| word.parse::<u64>().ok());
+        word.with_context(|| format!("{} does not begin with a number", path.display()))
+    };
+    std::fs::read_dir(&path).with_context(|| path.clone())?.map(ran).sum()
 }
 
 /// Returns the proportional set size of a process in bytes.

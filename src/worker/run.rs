@@ -60,6 +60,8 @@ pub(super) struct Runner {
     habit: Habit,
     /// When work was seen while the lease was held.
     noticed: u64,
+    /// The last lease went to somebody who waited for it.
+    gave_way: bool,
     parked_at: u64,
     parked_total: u64,
 }
@@ -89,6 +91,7 @@ impl Runner {
             waiting_since: 0,
             habit: Habit::default(),
             noticed: 0,
+            gave_way: false,
             parked_at: 0,
             parked_total: 0,
         }
@@ -140,7 +143,12 @@ impl Runner {
         let done = || (self.shared.run_thread_is_called() || ready(self) || self.device.lost().is_some()).then_some(());
         // Who was given work soon after the last is about to be given more; who waits for its turn waits long.
         let soon = self.habit.is_answered_soon() && self.shared.gate.state() != Some(LeaseState::Runnable);
-        let spin_ns = if soon { SPIN_IN_A_ROW.0 } else { SPIN.0 };
+        // Somebody else has the device, maybe on this very processor: who looks on there is not asleep when that one comes, but pushed aside.
+        let spin_ns = match soon {
+            _ if self.gave_way => 0,
+            true => SPIN_IN_A_ROW.0,
+            false => SPIN.0,
+        };
         let patience = Patience { spin_ns, recheck_ns: RECHECK.0 };
         let begun = now_ns();
         if wake::wait(words, patience, Deadline::NEVER, done).is_err() {
@@ -189,6 +197,7 @@ impl Runner {
         let gate = &self.shared.gate;
         gate.begin_report(generation);
         self.lease = Some(generation);
+        self.gave_way = false;
         self.started = false;
         self.parked_total = 0;
         if self.scrub && gate.scrub() != Scrub::NONE {
@@ -307,6 +316,7 @@ impl Runner {
         if let Some((_, _, ran)) = self.flight().oldest() {
             gate.put(GateLayout::DISPATCH_RAN, ran);
         }
+        self.gave_way = self.lease.is_some_and(|lease| gate.level(lease) >= Level::Yield);
         let more = go_on && self.device.runnable();
         // Fails when it was parked and the broker took it: then it is over just the same, and the broker knows.
         if gate.release(more).is_ok() {

@@ -37,9 +37,13 @@ const KEEP_NS: u64 = 800;
 pub struct Patience {
     /// How long to look before sleeping, in nanoseconds. 0: not at all.
     pub spin_ns: u64,
-    /// Longest sleep without another look, in nanoseconds.
+    /// Longest sleep without another look, in nanoseconds, at first. Later looks come when twice as much time has passed, up to [`RECHECKS`]
+    /// times this apart: a ring that was lost makes a wait twice as long, and who waits for hours takes no processor's time.
     pub recheck_ns: u64,
 }
+
+/// How much rarer than at first looks become in a long sleep.
+pub const RECHECKS: u64 = 1024;
 
 /// What a waiter has learnt: whether it is usually answered soon. Threads may share it; a guess that is wrong costs one wake-up, or some looks.
 #[derive(Debug, Default)]
@@ -85,6 +89,7 @@ pub fn wait<T, const N: usize>(
         return Ok(Some(answer));
     }
     // Only once: somebody who waits for hours must not look whenever it wakes to check.
+    let begun = now_ns();
     loop {
         let armed = words.map(|word| (word, protocol::arm(word)));
         if let Some(answer) = done() {
@@ -93,8 +98,9 @@ pub fn wait<T, const N: usize>(
         if deadline.is_past() {
             return Ok(None);
         }
-        let recheck =
-            Deadline::at_ns(now_ns().saturating_add(patience.recheck_ns).min(deadline.ns().unwrap_or(u64::MAX)));
+        let now = now_ns();
+        let sleep = (now - begun).clamp(patience.recheck_ns, patience.recheck_ns.saturating_mul(RECHECKS));
+        let recheck = Deadline::at_ns(now.saturating_add(sleep).min(deadline.ns().unwrap_or(u64::MAX)));
         // One word needs no list, and works on every kernel.
         if let [(word, expected)] = armed[..] {
             futex::wait(word, expected, recheck)?;
@@ -243,6 +249,20 @@ mod tests {
             assert_eq!(wait([&word], patience, Deadline::at_ns(0), || None::<()>), Ok(None));
             assert_eq!(wait([&word], patience, Deadline::at_ns(0), || Some(5)), Ok(Some(5)));
         }
+    }
+
+    #[test]
+    fn a_long_sleep_is_looked_up_from_less_and_less() {
+        let (word, looks) = (AtomicU32::new(0), AtomicU64::new(0));
+        let patience = Patience { spin_ns: 0, recheck_ns: 1_000_000 };
+        let none = || {
+            looks.fetch_add(1, Ordering::Relaxed);
+            None::<()>
+        };
+        assert_eq!(wait([&word], patience, Deadline::after(Duration::from_millis(200)), none), Ok(None));
+        // After 1, 2, 4 and so on to 128 ms, before and after arming each: a sleep a millisecond would be 400 looks.
+        let looks = looks.into_inner();
+        assert!((8..=24).contains(&looks), "{looks}");
     }
 
     #[test]
