@@ -89,7 +89,7 @@ pub enum Class {
     /// it goes ahead of everybody who is not of this class, and may preempt a holder when it wakes. What it takes beyond that it
     /// has to earn back before it goes ahead again; meanwhile its deadlines are early only because its slices are short.
     Latency {
-        /// The slice it is content with, at most half a [`Config::slice`] to go ahead; longer ones than that slice are cut to it.
+        /// The slice it is content with; one longer than [`Config::slice`] is cut to it.
         request: Nanos,
     },
 }

@@ -308,6 +308,7 @@ impl Scheduler {
         self.totals.add(kind, span);
         if let Some(lease) = &mut self.lease
             && lease.session() == slot
+            && kind != ChargeKind::SwitchIn
         {
             lease.occupied_ns += span;
         }
@@ -446,14 +447,6 @@ impl Scheduler {
 impl Scheduler {
     pub(crate) fn with_rule(config: Config, rule: Rule) -> Scheduler {
         Scheduler { rule, ..Scheduler::new(config, Instant(0)).unwrap() }
-    }
-
-    /// Predicts the shortest turn for everybody, as if that was what they had taken for a long time.
-    pub(crate) fn believe_everybody(&mut self) {
-        for slot in 1..self.nodes.len() as u32 {
-            self.nodes[slot as usize].request = crate::request::Request::default();
-            self.rekey(slot);
-        }
     }
 
     /// Returns what an active node is owed as an exact fraction of ns.

@@ -55,7 +55,7 @@ impl Scheduler {
             flags: Flags { fresh: true, capped: params.cap.is_some(), ..Flags::default() },
             position: Position::default(),
             credit: 0,
-            request: Request::new(self.config.occupancy_max.0),
+            request: Request::default(),
             warp,
             bucket,
             service_ns: 0,

@@ -147,7 +147,8 @@ impl Scheduler {
             let node = &mut self.nodes[at as usize];
             queue.service_ns += span_ns;
             node.service_ns += span_ns;
-            if node.params.class != Class::Throughput {
+            if node.params.class != Class::Throughput && queue.mean.members() > 1 {
+                // Alone it goes ahead of nobody.
                 node.warp.spend(span_ns);
             }
             if node.flags.capped
@@ -293,9 +294,8 @@ impl Scheduler {
             _ => node.request,
         };
         let may_warp = !at_root || self.config.policy == Policy::Weighted;
-        let warped = may_warp
-            && node.params.class != Class::Throughput
-            && node.warp.covers(slice_ns, queue.service_ns, self.config.slice.0);
+        let warped =
+            may_warp && node.params.class != Class::Throughput && node.warp.earn(queue.service_ns, self.config.slice.0);
         let eligible = node.position.ticks;
         let deadline = if warped {
             eligible - FIRST
