@@ -37,8 +37,8 @@ const KEEP_NS: u64 = 800;
 pub struct Patience {
     /// How long to look before sleeping, in nanoseconds. 0: not at all.
     pub spin_ns: u64,
-    /// Longest sleep without another look, in nanoseconds, at first. Later looks come when twice as much time has passed, up to [`RECHECKS`]
-    /// times this apart: a ring that was lost makes a wait twice as long, and who waits for hours takes no processor's time.
+    /// Longest sleep without another look, in nanoseconds, at first. Later looks come when four times as much time has passed, up to [`RECHECKS`]
+    /// times this apart: a ring that was lost makes a wait four times as long, and who waits for hours takes no processor's time.
     pub recheck_ns: u64,
 }
 
@@ -99,7 +99,7 @@ pub fn wait<T, const N: usize>(
             return Ok(None);
         }
         let now = now_ns();
-        let sleep = (now - begun).clamp(patience.recheck_ns, patience.recheck_ns.saturating_mul(RECHECKS));
+        let sleep = (3 * (now - begun)).clamp(patience.recheck_ns, patience.recheck_ns.saturating_mul(RECHECKS));
         let recheck = Deadline::at_ns(now.saturating_add(sleep).min(deadline.ns().unwrap_or(u64::MAX)));
         // One word needs no list, and works on every kernel.
         if let [(word, expected)] = armed[..] {
@@ -260,9 +260,9 @@ mod tests {
             None::<()>
         };
         assert_eq!(wait([&word], patience, Deadline::after(Duration::from_millis(200)), none), Ok(None));
-        // After 1, 2, 4 and so on to 128 ms, before and after arming each: a sleep a millisecond would be 400 looks.
+        // After 1, 4, 16 and 64 ms, before and after arming each: a sleep a millisecond would be 400 looks.
         let looks = looks.into_inner();
-        assert!((8..=24).contains(&looks), "{looks}");
+        assert!((6..=14).contains(&looks), "{looks}");
     }
 
     #[test]
