@@ -125,7 +125,7 @@ impl Connection {
     /// How to wait for something: who last waited long does not look first, but sleeps at once.
     pub(crate) fn patience(&self) -> Patience {
         let spin_ns = if self.habit.is_answered_soon() { SPIN_IN_A_ROW.0 } else { 0 };
-        Patience { spin_ns, recheck_ns: RECHECK.0 }
+        Patience { spin_ns, recheck_ns: RECHECK.0, rarer: false }
     }
 
     /// Notes how long a wait took.

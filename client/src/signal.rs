@@ -171,7 +171,12 @@ impl Client {
     /// session has ended, and at least every 100 ms.
     pub fn changes<T>(&self, deadline: Deadline, done: impl FnMut() -> Option<T>) -> Result<Option<T>, ClientError> {
         // Whoever waits for anything at all is in no hurry: it sleeps at once.
-        Ok(wake::wait([self.0.event_word()], Patience { spin_ns: 0, recheck_ns: RECHECK.0 }, deadline, done)?)
+        Ok(wake::wait(
+            [self.0.event_word()],
+            Patience { spin_ns: 0, recheck_ns: RECHECK.0, rarer: false },
+            deadline,
+            done,
+        )?)
     }
 
     /// Wakes whoever waits in [`changes`](Self::changes).

@@ -15,7 +15,7 @@
 //! implementations.
 //!
 //! The other side may write what it likes into the word. That costs it a wake or us a spurious one; whoever waits for a
-//! tenant re-checks every [`RECHECK`] anyway.
+//! tenant looks again every [`RECHECK`], or ever more rarely, anyway.
 
 use crate::ids::Nanos;
 
@@ -31,8 +31,8 @@ pub const WORTH_LOOKING: Nanos = Nanos::from_micros(250);
 /// long one.
 pub const SPIN_IN_A_ROW: Nanos = Nanos::from_micros(300);
 
-/// Longest sleep on a word that an untrusted process may have written to, at first; in a long wait looks become rarer (`sys::wake::Patience`).
-/// Fifty tenants that wait for their turn took 1.5 % of a software GPU's processor by looking this often all the time.
+/// Longest sleep on a word that an untrusted process may have written to, while there is something to look at besides. Workers that wait for their turn, or have
+/// empty rings, look ever more rarely (`sys::wake::Patience`): fifty that waited took 1.5 % of a software GPU's processor by looking this often.
 pub const RECHECK: Nanos = Nanos::from_millis(100);
 
 /// The value of a wake word.

@@ -20,8 +20,8 @@
 //! its own turn of up to L is in the sum and not yet begun. So `k` is served by `e_k`: `lag <= 2 L`. This is the theorem of EEVDF for
 //! requests of L, on virtual time that is late by `L / w`; predictions, warp and habits do not appear in it.
 //!
-//! **And L itself where predictions hold.** While no occupancy is longer than its learned request nobody becomes critical, and this
-//! is EEVDF: `lag < max(r) <= L` (theorem 1).
+//! **And L itself where predictions hold.** While no occupancy is longer than its learned request, and switches, which are not learned, are none, nobody becomes
+//! critical, and this is EEVDF: `lag < max(r) <= L` (theorem 1). A switch of `c` in each occupancy makes that `max(r) + c`.
 //!
 //! A guard that serves the *first* to become critical does not have this bound: the hill climb of the simulator drove
 //! it to 3.5 L, and a set that breaks its word together gets 6 L out of it (`crowd_breaks_the_bound_...`). The same search, over

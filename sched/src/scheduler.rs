@@ -55,6 +55,8 @@ struct Lease {
     depth: usize,
     /// Charged since it was granted, renewed, or first wanted by somebody else.
     occupied_ns: u64,
+    /// Charged for the switch to it.
+    switched_ns: u64,
     contended: bool,
 }
 
@@ -308,9 +310,16 @@ impl Scheduler {
         self.totals.add(kind, span);
         if let Some(lease) = &mut self.lease
             && lease.session() == slot
-            && kind != ChargeKind::SwitchIn
         {
-            lease.occupied_ns += span;
+            lease.occupied_ns += match kind {
+                // What a switch takes says nothing about who comes, unless it is longer than any switch is.
+                ChargeKind::SwitchIn | ChargeKind::Scrub => {
+                    let before = lease.switched_ns.max(self.config.slice.0);
+                    lease.switched_ns += span;
+                    lease.switched_ns.saturating_sub(before)
+                }
+                _ => span,
+            };
         }
         self.charge_up(slot, span);
         Ok(Nanos(span))
@@ -411,8 +420,7 @@ impl Scheduler {
 
     /// Decides whether the node that just became active may take the device away from the holder.
     ///
-    /// The two are compared where their paths part. The waker must be of the latency class with a warp that covers the turn it
-    /// is expected to take, have an earlier deadline than the holder, and be the one that would be picked: where somebody is
+    /// The two are compared where their paths part. The waker must be of the latency class with some warp left, have an earlier deadline than the holder, and be the one that would be picked: where somebody is
     /// critical, that is somebody else.
     fn preemption_by(&mut self, slot: u32) -> Wake {
         let Some(lease) = self.lease else { return Wake::Queued };

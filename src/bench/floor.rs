@@ -58,7 +58,7 @@ impl TwoWakes {
         let before = self.back.count.load(Ordering::Acquire);
         let begun = now_ns();
         self.there.signal()?;
-        let patience = Patience { spin_ns: SPIN.0, recheck_ns: RECHECK.0 };
+        let patience = Patience { spin_ns: SPIN.0, recheck_ns: RECHECK.0, rarer: false };
         // The other side answers at once, or has ended with an error.
         wake::wait([&self.back.wake], patience, Deadline::after(Duration::from_secs(20)), || {
             (self.back.count.load(Ordering::Acquire) != before).then_some(())

@@ -5,8 +5,11 @@
 //! | `shares` | two saturated tenants, weights 3:1, slices of 5 ms | each has its share of the work, to 1 % of that share |
 //! | `equal` | equal tenants, for numbers and kernel lengths | Jain's index of work is at least 0.999 |
 //! | `half` | one tenant of half the weight among light ones | its device time is off by at most `3 L / B`, the bound of `sched::bounds`, L the longest lease there was; work is shown beside |
-//! | `latency` | a latency-class tenant beside hogs, and alone, in turns | p99 is at most 1.1 x its p99 alone, plus one switch, or no more than the host's own: two bare wake-ups there at p99 |
-//! | `sleeper` | a tenant that sleeps and bursts beside two saturated ones | nobody waits for the device for more than two slices, and the switches (or the host's bare wake-ups), beyond what they wait for each other |
+//! | `latency` | a latency-class tenant beside hogs, and alone, in turns | p99 is at most 1.1 x its p99 alone, plus one switch |
+//! | `sleeper` | a tenant that sleeps and bursts beside two saturated ones | nobody waits for the device for more than two slices, and the switches, beyond what they wait for each other |
+//!
+//! The two waits are called `host`, and neither kept nor broken, if they were missed by no more than what two bare wake-ups took there, on the device's
+//! processor beside the same tenants, at p99.
 //!
 //! Nobody's work counts unless its results agree with the oracle. What the host adds is shown beside: how much of the time the workers were ready to run and
 //! Linux ran somebody else (a device of silicon is not kept waiting like that: what is more than a percent or two decides work and waits, and not the broker),
@@ -37,7 +40,7 @@ pub struct PromisesArgs {
     #[arg(long, value_delimiter = ',', value_enum)]
     only: Vec<Promise>,
     /// Seconds in which all compete.
-    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(2..=3600))]
     seconds: u64,
     /// How many equal tenants.
     #[arg(long, value_delimiter = ',', default_values_t = [2, 8, 64], value_parser = clap::value_parser!(u32).range(2..=64))]
@@ -77,7 +80,42 @@ struct Verdict {
     promise: String,
     measured: String,
     allowed: String,
-    kept: bool,
+    came_to: CameTo,
+}
+
+/// Whether a promise was kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum CameTo {
+    Kept,
+    /// Missed by no more than the host's own delays come to, as measured in the same run.
+    Host,
+    Broken,
+}
+
+impl CameTo {
+    fn kept(is: bool) -> CameTo {
+        if is { CameTo::Kept } else { CameTo::Broken }
+    }
+
+    /// What a time came to that is promised to be at most `most`, or `host` if the host is as bad as here.
+    fn at_most(ns: u64, most: u64, host: u64) -> CameTo {
+        if ns <= most {
+            CameTo::Kept
+        } else if ns <= host {
+            CameTo::Host
+        } else {
+            CameTo::Broken
+        }
+    }
+
+    fn word(self) -> &'static str {
+        match self {
+            CameTo::Kept => "kept",
+            CameTo::Host => "host",
+            CameTo::Broken => "BROKEN",
+        }
+    }
 }
 
 pub(super) fn run(args: &PromisesArgs) -> Result<ExitCode> {
@@ -85,8 +123,8 @@ pub(super) fn run(args: &PromisesArgs) -> Result<ExitCode> {
     let mut verdicts = Vec::new();
     let mut say = |verdict: Verdict| {
         if !args.common.json {
-            let Verdict { promise, measured, allowed, kept } = &verdict;
-            println!("{:<6} {promise:<58} {measured:<58} {allowed}", if *kept { "kept" } else { "BROKEN" });
+            let Verdict { promise, measured, allowed, came_to } = &verdict;
+            println!("{:<6} {promise:<58} {measured:<58} {allowed}", came_to.word());
         }
         verdicts.push(verdict);
     };
@@ -109,7 +147,7 @@ pub(super) fn run(args: &PromisesArgs) -> Result<ExitCode> {
             Promise::Sleeper => say(sleeper(&device, args)?),
         }
     }
-    let kept = verdicts.iter().all(|verdict| verdict.kept);
+    let kept = verdicts.iter().all(|verdict| verdict.came_to != CameTo::Broken);
     if args.common.json {
         println!("{}", serde_json::to_string_pretty(&verdicts)?);
     }
@@ -118,7 +156,7 @@ pub(super) fn run(args: &PromisesArgs) -> Result<ExitCode> {
 
 /// Enough kernels in flight that the queue stays full while the host is elsewhere, and no more, as they are waited for at the end.
 fn in_flight(kernel: u64) -> usize {
-    usize::try_from(800_000 / kernel).unwrap_or(0).clamp(2, 1024)
+    usize::try_from(1_200_000 / kernel).unwrap_or(0).clamp(2, 1024)
 }
 
 /// What came of a competition.
@@ -223,7 +261,7 @@ fn weights(device: &SoftConfig, seconds: u64) -> Result<Verdict> {
             off * 100.0
         ),
         allowed: "1 %".to_owned(),
-        kept: off <= 0.01,
+        came_to: CameTo::kept(off <= 0.01),
     })
 }
 
@@ -245,7 +283,7 @@ fn equal(device: &SoftConfig, seconds: u64, tenants: u32, kernel: u64) -> Result
             span.as_secs_f64()
         ),
         allowed: "0.999 or more".to_owned(),
-        kept: jain >= 0.999,
+        came_to: CameTo::kept(jain >= 0.999),
     })
 }
 
@@ -268,7 +306,7 @@ fn half(device: &SoftConfig, seconds: u64) -> Result<Verdict> {
             heavy.got
         ),
         allowed: format!("{bound:.3} points: 3 L / B, the longest turn was {}", self::time(longest_ns)),
-        kept: off <= bound,
+        came_to: CameTo::kept(off <= bound),
     })
 }
 
@@ -342,13 +380,13 @@ fn latency(device: &SoftConfig, args: &PromisesArgs) -> Result<Verdict> {
             time(bare)
         ),
         allowed: format!(
-            "{}: 1.1 x {} alone (p50 {}), and a switch of {}; or two bare wakes",
+            "{}: 1.1 x {} alone (p50 {}), and a switch of {}; host: two bare wakes",
             time(most),
             time(lone),
             time(alone.value_at_quantile(0.5)),
             time(switch.p99_ns)
         ),
-        kept: near <= most.max(bare),
+        came_to: CameTo::at_most(near, most, bare),
     })
 }
 
@@ -387,17 +425,17 @@ fn sleeper(device: &SoftConfig, args: &PromisesArgs) -> Result<Verdict> {
     let worst = waits.map(|tenant| tenant.lease_wait).max_by_key(|wait| wait.max_ns).unwrap_or_default();
     // The other's turn, two that the burst may cost, and what handing the device over four times costs.
     let bare = floor.value_at_quantile(0.99);
-    let most = 3 * SLICE_NS + 4 * switch.p99_ns.max(bare);
+    let most = 3 * SLICE_NS + 4 * switch.p99_ns;
     Ok(Verdict {
         promise: "longest wait for the device beside a sleeper that bursts".to_owned(),
         measured: format!("{} (p99.9 {}); {host}", time(worst.max_ns), time(worst.p999_ns)),
         allowed: format!(
-            "{}: the other's slice and two, four switches of {}, or of two bare wakes, {}",
+            "{}: the other's slice and two, four switches of {}; host: two bare wakes more, {}",
             time(most),
             time(switch.p99_ns),
             time(bare)
         ),
-        kept: worst.max_ns <= most,
+        came_to: CameTo::at_most(worst.max_ns, most, most + bare),
     })
 }
 
@@ -407,7 +445,7 @@ mod tests {
 
     #[test]
     fn as_many_kernels_are_in_flight_as_keep_a_queue_full() {
-        assert_eq!([500, 14_000, 100_000, 5_000_000].map(in_flight), [1024, 57, 8, 2]);
+        assert_eq!([500, 14_000, 100_000, 5_000_000].map(in_flight), [1024, 85, 12, 2]);
     }
 
     #[test]

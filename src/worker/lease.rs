@@ -8,6 +8,7 @@ use super::recorder::Recorder;
 use super::shared::{Shared, wake};
 use crate::clock::now_ns;
 use crate::device::{DeviceFault, FaultClass, Lease, QueueHandle};
+use gcn::aql::{Header, TYPE_INVALID};
 use proto::gate::{DispatchRecord, GateLayout, Level};
 use proto::message::worker::ChargeKind;
 use proto::message::{Fault, FaultKind};
@@ -36,6 +37,12 @@ pub(super) struct Face {
 }
 
 impl Face {
+    /// Whether there is no packet to be done. Only headers count: a producer may publish its write index late.
+    pub(super) fn is_empty(&self) -> bool {
+        let next = self.memory.load_u64(QueueLayout::READ_INDEX).unwrap_or_default();
+        self.memory.load_u64(self.layout.slot(next)).is_ok_and(|packet| Header(packet as u16).kind() == TYPE_INVALID)
+    }
+
     /// Wakes producers that wait for room.
     pub(super) fn ring_room(&self) {
         if let Some(word) = self.memory.atomic_u32(QueueLayout::ROOM_WAKE) {

@@ -60,7 +60,7 @@ pub(super) struct Runner {
     habit: Habit,
     /// When work was seen while the lease was held.
     noticed: u64,
-    /// The last lease went to somebody who waited for it.
+    /// The last lease was asked back.
     gave_way: bool,
     parked_at: u64,
     parked_total: u64,
@@ -140,16 +140,22 @@ impl Runner {
     /// Sleeps until `ready`, or the thread is called.
     fn wait(&self, ready: impl Fn(&Self) -> bool) {
         let words = [self.shared.gate.wake(), self.shared.doorbell()];
-        let done = || (self.shared.run_thread_is_called() || ready(self) || self.device.lost().is_some()).then_some(());
         // Who was given work soon after the last is about to be given more; who waits for its turn waits long.
-        let soon = self.habit.is_answered_soon() && self.shared.gate.state() != Some(LeaseState::Runnable);
+        let waits_for_lease = self.shared.gate.state() == Some(LeaseState::Runnable);
+        let soon = self.habit.is_answered_soon() && !waits_for_lease;
         // Somebody else has the device, maybe on this very processor: who looks on there is not asleep when that one comes, but pushed aside.
         let spin_ns = match soon {
             _ if self.gave_way => 0,
             true => SPIN_IN_A_ROW.0,
             false => SPIN.0,
         };
-        let patience = Patience { spin_ns, recheck_ns: RECHECK.0 };
+        // Nobody rings when another process changes a signal that a packet waits for, nor when a card is lost.
+        let empty = |this: &Self| this.queues.iter().all(Face::is_empty);
+        let rarer = self.units.is_some() && (waits_for_lease || empty(self));
+        let news = |this: &Self| rarer && !waits_for_lease && !empty(this);
+        let ended = |this: &Self| this.shared.run_thread_is_called() || this.device.lost().is_some();
+        let done = || (ended(self) || ready(self) || news(self)).then_some(());
+        let patience = Patience { spin_ns, recheck_ns: RECHECK.0, rarer };
         let begun = now_ns();
         if wake::wait(words, patience, Deadline::NEVER, done).is_err() {
             // The kernel refuses to wait at all: then this is a loop that looks, which is slow and right.

@@ -10,7 +10,7 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use sys::clock::Deadline;
 use sys::wake::{Patience, ring, wait};
 
-const ASLEEP: Patience = Patience { spin_ns: 0, recheck_ns: 1_000_000_000 };
+const ASLEEP: Patience = Patience { spin_ns: 0, recheck_ns: 1_000_000_000, rarer: false };
 
 fn awake(c: &mut Criterion) {
     let mut group = c.benchmark_group("nobody asleep");

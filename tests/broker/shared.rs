@@ -1,7 +1,11 @@
 //! Memory that sessions share: of one tenant, and of two where one grants it and the administrator allows it.
 
+use std::time::Duration;
+
 use client::{Buffer, Client, ClientError, DenyCode, Queue, ShareId, WaitError};
+use gcn::aql::Packet;
 use proto::message::{EndReason, FaultKind};
+use sys::clock::Deadline;
 
 use crate::program::{Placed, load, run};
 use crate::rig::{Broker, soon};
@@ -226,4 +230,21 @@ fn signals_are_shared_by_sessions_of_a_tenant() {
     assert_ne!(other.address(), signal.address());
     drop((signal, plain, other, maker, user, stranger));
     broker.check_nothing_left(descriptors);
+}
+
+/// Nobody rings for a change that another process makes: packets that wait for one are looked at all the same, in a session that was idle for long, too.
+#[test]
+fn packets_notice_what_another_session_changes() {
+    let broker = Broker::start(SMALL);
+    let (maker, user) = (broker.connect("red").unwrap(), broker.connect("red").unwrap());
+    let signal = maker.shared_signal(1).unwrap();
+    let address = user.import_signal(maker.export_signal(signal.address()).unwrap()).unwrap();
+    let (queue, done) = (user.queue(64).unwrap(), user.signal(1).unwrap());
+    // By now its worker looks every few seconds only.
+    std::thread::sleep(Duration::from_secs(2));
+    queue.submit(&Packet::barrier([address, 0, 0, 0, 0], false, done.address())).unwrap();
+    std::thread::sleep(Duration::from_millis(50));
+    signal.store(0).unwrap();
+    let noticed = queue.wait(&done, Deadline::after(Duration::from_secs(3)));
+    assert!(noticed.is_ok(), "{noticed:?}");
 }

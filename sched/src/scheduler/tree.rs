@@ -76,7 +76,8 @@ impl Scheduler {
     /// Returns whose turn it is. `first` is the member of the root to begin with, if that is decided.
     pub(super) fn descend(&mut self, first: Option<u32>) -> Turn {
         let reserves = self.config.policy.reserves();
-        let mut lease = Lease { path: [ROOT; DEPTH_MAX], depth: 0, occupied_ns: 0, contended: reserves };
+        let mut lease =
+            Lease { path: [ROOT; DEPTH_MAX], depth: 0, occupied_ns: 0, switched_ns: 0, contended: reserves };
         let mut at = ROOT;
         while let Some(queue) = self.nodes[at as usize].queue {
             let queue = &mut self.queues[queue as usize];
@@ -147,7 +148,7 @@ impl Scheduler {
             let node = &mut self.nodes[at as usize];
             queue.service_ns += span_ns;
             node.service_ns += span_ns;
-            if node.params.class != Class::Throughput && queue.mean.members() > 1 {
+            if node.params.class != Class::Throughput && queue.mean.members() > u32::from(node.flags.active) {
                 // Alone it goes ahead of nobody.
                 node.warp.spend(span_ns);
             }

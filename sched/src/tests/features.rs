@@ -90,6 +90,18 @@ fn sleeping_and_waking_at_once_changes_nothing() {
     }
 }
 
+/// What it is owed beyond a request it does not take along.
+#[test]
+fn credit_kept_across_sleep_is_at_most_a_request() {
+    let mut sched = scheduler();
+    let (sleeper, other) = (busy(&mut sched, weight(1), 0), busy(&mut sched, weight(1), 0));
+    sched.charge(other, ChargeKind::Recovery, Instant(4 * SLICE)).unwrap();
+    assert_eq!(sched.lag(sleeper), Ok(2 * SLICE as i64));
+    sched.sleep(sleeper, Instant(4 * SLICE)).unwrap();
+    sched.wake(sleeper, Instant(4 * SLICE)).unwrap();
+    assert_eq!((sched.lag(sleeper), sched.lag(other)), (Ok(SLICE as i64 / 2), Ok(-(SLICE as i64) / 2)));
+}
+
 #[test]
 fn time_asleep_is_not_saved_up() {
     let mut sched = scheduler();

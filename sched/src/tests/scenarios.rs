@@ -127,5 +127,6 @@ fn newcomers_have_their_first_turn_in_the_first_round() {
         world.dispatch(|_| SLICE + random.below(SLICE / 20));
         let most = (0..CROWD).map(|who| world.lag_ns(who)).max().unwrap();
         assert!(most < 2 * SLICE as i64, "after {n} turns somebody is owed {most} ns");
+        assert!(n < CROWD * 5 / 4 || !world.served.contains(&0), "after {n} turns somebody had none");
     }
 }
