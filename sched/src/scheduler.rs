@@ -420,8 +420,8 @@ impl Scheduler {
 
     /// Decides whether the node that just became active may take the device away from the holder.
     ///
-    /// The two are compared where their paths part. The waker must be of the latency class with some warp left, have an earlier deadline than the holder, and be the one that would be picked: where somebody is
-    /// critical, that is somebody else.
+    /// The two are compared where their paths part. The waker must be of the latency class with some warp left, have an earlier deadline than the
+    /// holder, and be the one that would be picked: where somebody is critical, that is somebody else.
     fn preemption_by(&mut self, slot: u32) -> Wake {
         let Some(lease) = self.lease else { return Wake::Queued };
         let (path, depth) = self.path_to(slot);

@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | `shares` | two saturated tenants, weights 3:1, slices of 5 ms | each has its share of the work, to 1 % of that share |
 //! | `equal` | equal tenants, for numbers and kernel lengths | Jain's index of work is at least 0.999 |
-//! | `half` | one tenant of half the weight among light ones | its device time is off by at most `3 L / B`, the bound of `sched::bounds`, L the longest lease there was; work is shown beside |
+//! | `half` | one tenant of half the weight among light ones | its work is off by at most `3 L / B`, the bound of `sched::bounds` for device time, L the longest lease there was; device time is shown beside |
 //! | `latency` | a latency-class tenant beside hogs, and alone, in turns | p99 is at most 1.1 x its p99 alone, plus one switch |
 //! | `sleeper` | a tenant that sleeps and bursts beside two saturated ones | nobody waits for the device for more than two slices, and the switches, beyond what they wait for each other |
 //!
@@ -298,13 +298,10 @@ fn half(device: &SoftConfig, seconds: u64) -> Result<Verdict> {
     let time = charged.last().copied().unwrap_or_default();
     let window = Duration::from_secs(seconds).saturating_sub(2 * EDGE);
     let bound = 300.0 * longest_ns as f64 / window.as_nanos() as f64;
-    let off = (time - heavy.entitled).abs();
+    let off = (heavy.got - heavy.entitled).abs();
     Ok(Verdict {
         promise: format!("one tenant of 50 % among {LIGHT} light ones"),
-        measured: format!(
-            "{time:.3} % of device time, off by {off:.3} points, and {:.3} % of the work; {host}",
-            heavy.got
-        ),
+        measured: format!("{:.3} % (device time {time:.3} %), off by {off:.3} points; {host}", heavy.got),
         allowed: format!("{bound:.3} points: 3 L / B, the longest turn was {}", self::time(longest_ns)),
         came_to: CameTo::kept(off <= bound),
     })

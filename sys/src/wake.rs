@@ -44,6 +44,14 @@ pub struct Patience {
     pub rarer: bool,
 }
 
+impl Patience {
+    /// Returns how long to sleep, in nanoseconds, after so long a wait.
+    fn sleep_ns(self, waited_ns: u64) -> u64 {
+        let most = if self.rarer { self.recheck_ns.saturating_mul(RECHECKS) } else { self.recheck_ns };
+        waited_ns.saturating_mul(3).clamp(self.recheck_ns, most)
+    }
+}
+
 /// How much rarer than at first looks become in a long sleep.
 pub const RECHECKS: u64 = 1024;
 
@@ -101,9 +109,8 @@ pub fn wait<T, const N: usize>(
             return Ok(None);
         }
         let now = now_ns();
-        let most = if patience.rarer { patience.recheck_ns.saturating_mul(RECHECKS) } else { patience.recheck_ns };
-        let sleep = (3 * (now - begun)).clamp(patience.recheck_ns, most);
-        let recheck = Deadline::at_ns(now.saturating_add(sleep).min(deadline.ns().unwrap_or(u64::MAX)));
+        let sleep_ns = patience.sleep_ns(now - begun);
+        let recheck = Deadline::at_ns(now.saturating_add(sleep_ns).min(deadline.ns().unwrap_or(u64::MAX)));
         // One word needs no list, and works on every kernel.
         if let [(word, expected)] = armed[..] {
             futex::wait(word, expected, recheck)?;
@@ -256,21 +263,15 @@ mod tests {
 
     #[test]
     fn a_long_sleep_is_looked_up_from_less_and_less() {
-        let looks = |rarer| {
-            let (word, looks) = (AtomicU32::new(0), AtomicU64::new(0));
-            let patience = Patience { spin_ns: 0, recheck_ns: 1_000_000, rarer };
-            let none = || {
-                looks.fetch_add(1, Ordering::Relaxed);
-                None::<()>
-            };
-            assert_eq!(wait([&word], patience, Deadline::after(Duration::from_millis(200)), none), Ok(None));
-            looks.into_inner()
+        let looks = |rarer, looks: usize| {
+            let patience = Patience { spin_ns: 0, recheck_ns: 100, rarer };
+            let next = |waited: &u64| Some(waited + patience.sleep_ns(*waited));
+            std::iter::successors(Some(0), next).skip(1).take(looks).collect::<Vec<u64>>()
         };
-        // After 1, 4, 16 and 64 ms, before and after arming each; a busy host only makes them fewer.
-        let rare = looks(true);
-        assert!((3..=14).contains(&rare), "{rare}");
-        let often = looks(false);
-        assert!(often > 14, "{often} of some 400");
+        assert_eq!(looks(true, 4), [100, 400, 1_600, 6_400]);
+        assert_eq!(looks(false, 4), [100, 200, 300, 400]);
+        let apart = looks(true, 20).windows(2).map(|w| w[1] - w[0]).max();
+        assert_eq!(apart, Some(100 * RECHECKS), "but not for ever");
     }
 
     #[test]
