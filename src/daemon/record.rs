@@ -40,7 +40,7 @@ struct Player {
 }
 
 /// A turn that is not over.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 struct Turn {
     pause: Nanos,
     work: Nanos,
@@ -49,6 +49,7 @@ struct Turn {
 /// What one tenant had.
 #[derive(Debug, Default)]
 struct Had {
+    /// As the simulator counts it: the switch belongs to the one who comes, parked time to nobody.
     time: Nanos,
     turns: u64,
     leases: u64,
@@ -101,7 +102,7 @@ impl Recorder {
         if state == Some(LeaseState::Runnable) && player.wants_since.is_none() {
             player.wants_since = Some(now);
             let pause = now.since(player.since);
-            player.turn.get_or_insert(Turn { pause, work: Nanos(0) });
+            player.turn.get_or_insert(Turn { pause, ..Turn::default() });
         }
     }
 
@@ -132,15 +133,13 @@ impl Recorder {
                 self.switches.add(parts.total());
                 self.wait_is_over(*to, parts.start);
             }
-            Event::LeaseEnded { session, tenant, occupancy, reason, .. } => {
+            Event::LeaseEnded { session, tenant, occupancy, span, reason } => {
                 self.wait_is_over(*session, Nanos(0));
                 let had = self.had.entry(*tenant).or_default();
-                had.time.0 += occupancy.0;
+                had.time.0 += span.until.since(span.granted_at).0.saturating_sub(span.parked.0);
                 had.leases += 1;
                 let Some(player) = self.players.get_mut(session) else { return };
-                if let Some(turn) = &mut player.turn {
-                    turn.work.0 += occupancy.0;
-                }
+                player.turn.get_or_insert_default().work.0 += occupancy.0;
                 if player.idle || matches!(reason, None | Some(StopReason::Drained)) {
                     self.end_turn(now, *session);
                 }
@@ -167,6 +166,8 @@ impl Recorder {
         let Some(player) = self.players.get_mut(&session) else { return };
         let Some(Turn { pause, work }) = player.turn.take() else { return };
         player.since = now;
+        // Who has new work as it gives the device away says so in the same step, which is heard of before the end of the lease.
+        player.turn = player.wants_since.map(|_| Turn::default());
         // Work that came in the same moment is another turn; one that was given up before it had the device is none.
         if work.0 == 0 {
             return;
@@ -300,37 +301,54 @@ mod tests {
         Input::Gate { session: SESSION, view: GateView::new(word) }
     }
 
+    fn red() -> TenantName {
+        TenantName::new("red").unwrap()
+    }
+
+    fn runnable() -> GateWord {
+        GateWord::NEW.announce().unwrap()
+    }
+
+    fn lease(recorder: &mut Recorder, granted: u64) {
+        let granted_at = Some(at(granted));
+        let generation = LeaseGeneration::default();
+        recorder.hear(at(granted), &Input::GrantOutcome { session: SESSION, generation, granted_at });
+    }
+
+    /// A lease from `granted` to `until` ends; what it did not run, it was parked.
+    fn ended(granted: u64, until: u64, occupancy: u64, reason: Option<StopReason>) -> Event {
+        let occupancy = Nanos(occupancy * 1_000);
+        let span = LeaseSpan {
+            device: 0,
+            partition: 0,
+            generation: LeaseGeneration::default(),
+            granted_at: at(granted),
+            started_at: Some(at(granted)),
+            until: at(until),
+            occupancy,
+            parked: Nanos(at(until).since(at(granted)).0 - occupancy.0),
+            level: Level::Keep,
+        };
+        Event::LeaseEnded { session: SESSION, tenant: red(), occupancy, span, reason }
+    }
+
+    /// A session is ready, 200 us after the recorder began.
+    fn ready() -> Recorder {
+        let mut recorder = Recorder::new(Path::new("unused"), at(1_000));
+        let peer = Peer { pid: 1, uid: 7, gid: 7, cgroup: "/".into() };
+        recorder.note(at(1_100), &Event::Admitted { session: SESSION, tenant: red(), peer });
+        recorder.note(at(1_200), &Event::Ready { session: SESSION, took: Nanos::from_micros(100) });
+        recorder
+    }
+
     /// One session: 300 us without work, a turn that takes two leases, a pause, a turn that ends parked.
     fn recorded() -> (Recorder, Config) {
-        let name = TenantName::new("red").unwrap();
+        let name = red();
         let mut config = Config::built_in(Bytes(1 << 30));
         let matches = vec![MatchRule { uid: Some(7), ..MatchRule::default() }];
         config.tenants.push(TenantConfig { matches, ..TenantConfig::modest(name) });
-        let mut recorder = Recorder::new(Path::new("unused"), at(1_000));
-        let runnable = GateWord::NEW.announce().unwrap();
-        let lease = |recorder: &mut Recorder, granted: u64| {
-            let granted_at = Some(at(granted));
-            let generation = LeaseGeneration::default();
-            recorder.hear(at(granted), &Input::GrantOutcome { session: SESSION, generation, granted_at });
-        };
-        let ended = |occupancy, reason| {
-            let occupancy = Nanos::from_micros(occupancy);
-            let span = LeaseSpan {
-                device: 0,
-                partition: 0,
-                generation: LeaseGeneration::default(),
-                granted_at: at(0),
-                started_at: None,
-                until: at(0),
-                occupancy,
-                parked: Nanos(0),
-                level: Level::Keep,
-            };
-            Event::LeaseEnded { session: SESSION, tenant: name, occupancy, span, reason }
-        };
-        let peer = Peer { pid: 1, uid: 7, gid: 7, cgroup: "/".into() };
-        recorder.note(at(1_100), &Event::Admitted { session: SESSION, tenant: name, peer });
-        recorder.note(at(1_200), &Event::Ready { session: SESSION, took: Nanos::from_micros(100) });
+        let mut recorder = ready();
+        let runnable = runnable();
         recorder.hear(at(1_500), &gate(runnable));
         lease(&mut recorder, 1_600);
         let parts = SwitchParts { stop: Nanos(10), grant: Nanos(20), start: Nanos::from_micros(30) };
@@ -347,13 +365,13 @@ mod tests {
         recorder.note(at(1_700), &switched);
         // Preempted, with work left.
         recorder.hear(at(6_700), &gate(runnable));
-        recorder.note(at(6_700), &ended(5_000, Some(StopReason::Preempted)));
+        recorder.note(at(6_700), &ended(1_700, 6_700, 5_000, Some(StopReason::Preempted)));
         lease(&mut recorder, 9_000);
         recorder.hear(at(9_700), &gate(GateWord::NEW));
-        recorder.note(at(9_700), &ended(700, Some(StopReason::Drained)));
+        recorder.note(at(9_700), &ended(9_000, 9_700, 700, Some(StopReason::Drained)));
         recorder.hear(at(10_000), &gate(runnable));
         lease(&mut recorder, 10_000);
-        recorder.note(at(12_000), &ended(250, None));
+        recorder.note(at(12_000), &ended(10_000, 12_000, 250, None));
         let (reason, bytes_reclaimed) = (EndReason::Goodbye, Bytes(0));
         let end =
             Event::Ended { session: SESSION, tenant: name, reason, signal: 0, charges_reclaimed: 0, bytes_reclaimed };
@@ -375,6 +393,22 @@ mod tests {
             assert!(text.contains(line), "{line} is not in {text}");
         }
         toml::from_str::<toml::Table>(&text).unwrap();
+    }
+
+    /// New work is announced with the same step that gives the device away, and is heard of before the end of the lease is.
+    #[test]
+    fn nothing_is_lost_of_who_has_new_work_at_once() {
+        let mut recorder = ready();
+        recorder.hear(at(1_500), &gate(runnable()));
+        for (granted, until) in [(2_000, 3_000), (4_000, 6_000), (7_000, 7_500)] {
+            lease(&mut recorder, granted);
+            recorder.hear(at(until), &gate(runnable()));
+            recorder.note(at(until), &ended(granted, until, until - granted, Some(StopReason::Drained)));
+        }
+        let turns = [[300_000, 1_000_000], [0, 2_000_000], [0, 500_000]];
+        assert_eq!(recorder.players[&SESSION].turns, turns);
+        let had = &recorder.had[&red()];
+        assert_eq!((had.turns, had.time), (3, Nanos(turns.iter().map(|[_, work]| work).sum())));
     }
 
     #[test]
