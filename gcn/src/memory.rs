@@ -84,6 +84,14 @@ pub trait Memory {
     /// Copies `out.len()` bytes from `address`.
     fn read(&self, address: u64, out: &mut [u8]) -> Result<(), MemoryFault>;
 
+    /// Copies equal parts of `out` from each of `addresses`, one after the other; a fault leaves what came before it.
+    ///
+    /// The default is a loop over [`read`](Self::read); an implementation may do better.
+    fn read_each(&self, addresses: &[u64], out: &mut [u8]) -> Result<(), MemoryFault> {
+        let bytes = out.len() / addresses.len().max(1);
+        addresses.iter().zip(out.chunks_exact_mut(bytes.max(1))).try_for_each(|(&address, out)| self.read(address, out))
+    }
+
     /// Copies `data` to `address`.
     fn write(&self, address: u64, data: &[u8]) -> Result<(), MemoryFault>;
 

@@ -249,6 +249,15 @@ fn variants(words: [u32; 2]) -> Vec<[u32; 2]> {
         out.push([words[0] & !0x1ff | 20, words[1]]);
         out.push([words[0] & !0x1ff | 242, words[1]]);
         out.push([words[0] & !0x1ff | 196, words[1]]);
+        // SDWA: bytes and halves of both sources, with signs and without, of a scalar, and a result that is no whole dword.
+        for sdwa in
+            [6 << 8 | 1 << 24, 6 << 8 | 9 << 16 | 12 << 24, 6 << 8 | 4 << 16 | 3 << 24, 6 << 8 | 13 << 16 | 8 << 24]
+        {
+            out.push([words[0] & !0x1ff | 249, sdwa]);
+        }
+        out.push([words[0] & !0x1ff | 249, 20 | 6 << 8 | 2 << 16 | 1 << 23 | 6 << 24]);
+        out.push([words[0] & !0x1ff | 249, 5 << 8 | 2 << 16 | 5 << 24]);
+        out.push([words[0] & !0x1ff | 249, 6 << 8 | 6 << 16 | 1 << 20 | 6 << 24]);
     }
     out
 }
@@ -281,7 +290,7 @@ proptest! {
                 }
             }
         }
-        prop_assert!(!is_on() || seen.len() >= 90, "only {} rows: {seen:?}", seen.len());
+        prop_assert!(!is_on() || seen.len() >= 100, "only {} rows: {seen:?}", seen.len());
     }
 }
 
@@ -305,7 +314,7 @@ fn instruction(x: u64) -> Vec<u32> {
         // Now and then, what is no instruction.
         return vec![0xd2cc_0000];
     }
-    match pick(44, 26) {
+    match pick(44, 28) {
         0 => vop2(1),
         1 => vop2(2),
         2 => vop2(5),
@@ -324,6 +333,12 @@ fn instruction(x: u64) -> Vec<u32> {
             0xd3b0_4000 | even(dst),
             0x1800_0000 | (0x100 | even(v)) << 18 | (0x100 | even(w)) << 9 | 0x100 | even(dst),
         ],
+        // v_lshlrev_b32_sdwa, v_cmp_le_u64 into a pair
+        26 => vec![
+            18 << 25 | dst << 17 | w << 9 | 249,
+            v | 6 << 8 | (pick(48, 16) as u32) << 16 | (pick(52, 16) as u32) << 24,
+        ],
+        27 => vec![0xd0eb_0000 | (8 + 2 * pick(52, 4) as u32), (0x100 | even(w)) << 9 | 0x100 | even(v)],
         // Comparisons into VCC and into a pair, carries out and in.
         18 => vec![0x7c00_0000 | 0x41 << 17 | w << 9 | source],
         19 => vec![0xd0c1_0000 | (8 + 2 * pick(52, 4) as u32), (0x100 | w) << 9 | source],
@@ -394,5 +409,11 @@ fn a_word_that_is_no_instruction_is_a_fault_behind_a_run_too() {
 fn what_can_be_is_translated_unless_it_shall_not() {
     let start = Start::of(Arch::Gfx90a, &MOVES, 1, !0);
     assert_eq!(start.run(false).translated, 0);
+    // v_lshlrev_b32_sdwa v10, v8, v9 src1_sel:BYTE_1, and with half of the destination kept
+    let sdwa = |select: u32| [0x2414_12f9, 8 | select << 8 | 6 << 16 | 1 << 24].repeat(3);
+    for (select, translated) in [(6, is_on()), (5, false)] {
+        let run = Start::of(Arch::Gfx90a, &sdwa(select), 1, !0).run(true);
+        assert_eq!(run.translated > 0, translated, "destination select {select}");
+    }
     assert_eq!(is_on(), gcn::Tier::detect().name() == "avx512", "the host lets us");
 }

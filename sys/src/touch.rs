@@ -82,6 +82,59 @@ mod imp {
         }
     }
 
+    /// Makes a function that copies blocks of 64 bytes by registers of some width.
+    macro_rules! blocks {
+        ($name:ident, $feature:literal, $class:ident, $($text:literal),*) => {
+            /// Copies blocks of 64 bytes.
+            ///
+            /// # Safety
+            /// The processor has what the function is made for. `64 * blocks` bytes are readable at `from` and writable at `to`; `blocks` is not 0.
+            #[target_feature(enable = $feature)]
+            unsafe fn $name(to: *mut u8, from: *const u8, blocks: usize) {
+                // SAFETY: `blocks` rounds of 64 bytes, vouched for by the caller.
+                unsafe {
+                    asm!(
+                        "2:",
+                        $($text,)*
+                        "add {from}, 64",
+                        "add {to}, 64",
+                        "dec {blocks}",
+                        "jnz 2b",
+                        from = inout(reg) from => _, to = inout(reg) to => _, blocks = inout(reg) blocks => _,
+                        a = out($class) _, b = out($class) _,
+                        options(nostack),
+                    );
+                }
+            }
+        };
+    }
+
+    // What a wave loads is mostly loaded again at once, in the widest registers there are. That waits for stores which are narrower to reach the cache.
+    blocks!(
+        copy_blocks_64,
+        "avx512f",
+        zmm_reg,
+        "vmovups {a}, zmmword ptr [{from}]",
+        "vmovups zmmword ptr [{to}], {a}",
+        "/* {b} */"
+    );
+    blocks!(
+        copy_blocks_32,
+        "avx",
+        ymm_reg,
+        "vmovups {a}, ymmword ptr [{from}]",
+        "vmovups {b}, ymmword ptr [{from} + 32]",
+        "vmovups ymmword ptr [{to}], {a}",
+        "vmovups ymmword ptr [{to} + 32], {b}"
+    );
+
+    /// Asks for the cache line at `at`, which may be any address: what cannot be had is not fetched.
+    #[inline(always)]
+    pub(crate) fn expect(at: *const u8) {
+        // SAFETY: a hint; it reads nothing that could be noticed, writes nothing, and never faults.
+        unsafe { asm!("prefetcht0 [{at}]", at = in(reg) at, options(nostack, preserves_flags, readonly)) };
+    }
+
     /// Copies 16 bytes.
     ///
     /// # Safety
@@ -110,7 +163,18 @@ mod imp {
             return;
         }
         let blocks = len / 64;
-        if blocks > 0 {
+        let wide: Option<unsafe fn(*mut u8, *const u8, usize)> = if std::arch::is_x86_feature_detected!("avx512f") {
+            Some(copy_blocks_64)
+        } else if std::arch::is_x86_feature_detected!("avx") {
+            Some(copy_blocks_32)
+        } else {
+            None
+        };
+        if let Some(copy) = wide.filter(|_| blocks > 0) {
+            // SAFETY: the processor has what it takes, `blocks` blocks are at most `len` bytes of both ranges, and the pointers move behind the last.
+            unsafe { copy(to, from, blocks) };
+            (to, from) = (to.wrapping_add(64 * blocks), from.wrapping_add(64 * blocks));
+        } else if blocks > 0 {
             // SAFETY: `blocks` rounds of 64 bytes are at most `len` bytes of both ranges, and the pointers end behind
             // the last block.
             unsafe {
@@ -257,6 +321,10 @@ mod imp {
             at += step;
         }
     }
+
+    /// Asks for nothing: there is no portable hint.
+    #[inline(always)]
+    pub(crate) fn expect(_at: *const u8) {}
 
     /// Sets `len` bytes to `byte`.
     ///

@@ -105,17 +105,16 @@ impl Crew<'_> {
         Env { arch, code, mem, host, gws, look_every }
     }
 
-    /// Launches work-groups on all compute units in turn, one at a time, so that a small grid spreads. Each host thread runs `share` compute units
-    /// that follow each other, so the turn goes from thread to thread first.
+    /// Launches a work-group on each compute unit, so that a small grid spreads. Each host thread runs `share` compute units that follow each other,
+    /// so the turn goes from thread to thread first.
     fn spread(&self, cus: &mut [Cu], hw: &mut [CuHardware], share: usize) {
         let (count, now) = (cus.len(), || self.host.now());
         for dispatch in self.dispatches {
-            let mut launched = true;
-            while launched && dispatch.has_groups_left() {
-                launched = false;
-                for at in (0..share).flat_map(|first| (first..count).step_by(share)) {
-                    launched |= cus[at].launch(dispatch, &mut hw[at], &now);
+            for at in (0..share).flat_map(|first| (first..count).step_by(share)) {
+                if !dispatch.has_groups_left() {
+                    break;
                 }
+                cus[at].launch(dispatch, &mut hw[at], &now);
             }
         }
     }
@@ -128,12 +127,11 @@ impl Crew<'_> {
         hw: &mut [CuHardware],
         next: &mut usize,
     ) -> PassEnd {
-        self.spread(cus, hw, cus.len());
-        let (env, count) = (self.env(mem), cus.len());
+        let (env, count, now) = (self.env(mem), cus.len(), || self.host.now());
         for _ in 0..count {
             let at = *next % count;
             *next = (at + 1) % count;
-            let end = cus[at].pass(&env, &mut hw[at], &|| {});
+            let end = cus[at].work(&env, &mut hw[at], self.dispatches, &now, &|| {});
             if end != PassEnd::Empty {
                 return end;
             }
@@ -221,10 +219,7 @@ impl Crew<'_> {
         for k in 0..count {
             let at = share.first.wrapping_add(k) % count;
             let (cu, hw) = (&mut share.cus[at], &mut share.hw[at]);
-            for dispatch in self.dispatches {
-                while dispatch.has_groups_left() && cu.launch(dispatch, hw, &now) {}
-            }
-            let end = cu.pass(env, hw, &|| round.call());
+            let end = cu.work(env, hw, self.dispatches, &now, &|| round.call());
             worked |= end != PassEnd::Empty;
             if end == PassEnd::Stop {
                 round.stop.store(true, Ordering::Relaxed);

@@ -8,6 +8,8 @@ use crate::hardware::{CuHardware, LDS_BYTES, Row, SIMD_ROWS, SIMDS, ScalarFile, 
 use std::sync::Arc;
 use zerocopy::{FromBytes, IntoBytes};
 
+/// Waves that come to a compute unit at once, at least.
+const FRESH_WAVES: usize = 8;
 const SLOTS_PER_SIMD: usize = WAVE_SLOTS / SIMDS;
 const LDS_GRANULES: u32 = LDS_BYTES as u32 / LDS_GRANULE;
 const _: () = assert!(SIMD_ROWS / ROW_GRANULE as usize == 64, "a SIMD's free granules are one u64");
@@ -216,6 +218,43 @@ impl Cu {
         true
     }
 
+    /// Launches some work-groups and gives all residents a turn, and does so again while those that it launches end in their first one.
+    ///
+    /// A compute unit fills up as work-groups stay: as many waves come as there are, [`FRESH_WAVES`] at least. Those that end at once leave registers
+    /// to the next ones that the host has in its nearest cache; with thirty-two waves one after the other it had none of them.
+    pub(super) fn work(
+        &mut self,
+        env: &Env<'_>,
+        hw: &mut CuHardware,
+        dispatches: &[Arc<Dispatch>],
+        now: &dyn Fn() -> u64,
+        over: &dyn Fn(),
+    ) -> PassEnd {
+        let mut end = PassEnd::Empty;
+        for _ in 0..WAVE_SLOTS / FRESH_WAVES {
+            self.fill(dispatches, hw, now);
+            match self.pass(env, hw, over) {
+                PassEnd::Empty => break,
+                PassEnd::Stop => return PassEnd::Stop,
+                PassEnd::Through => end = PassEnd::Through,
+            }
+            if !self.groups.is_empty() {
+                break;
+            }
+        }
+        end
+    }
+
+    fn fill(&mut self, dispatches: &[Arc<Dispatch>], hw: &mut CuHardware, now: &dyn Fn() -> u64) {
+        let resident: usize = self.groups.iter().map(|group| group.waves.len()).sum();
+        for dispatch in dispatches {
+            let mut room = resident.max(FRESH_WAVES);
+            while room > 0 && dispatch.has_groups_left() && self.launch(dispatch, hw, now) {
+                room = room.saturating_sub(dispatch.waves_per_group as usize);
+            }
+        }
+    }
+
     /// Gives every resident wave one turn, or those that the last pass left out. `over` is called when a dispatch may have ended.
     pub(super) fn pass(&mut self, env: &Env<'_>, hw: &mut CuHardware, over: &dyn Fn()) -> PassEnd {
         if self.groups.is_empty() {
@@ -237,41 +276,63 @@ impl Cu {
     }
 
     /// Gives one turn to every wave that can run, beginning with wave `from.1` of work-group `from.0`. `Empty`: there was none.
+    ///
+    /// A work-group whose barrier opens goes on at once, as far as its waves' turns together would have taken it: what they work with is in the
+    /// host's nearest cache now.
     fn turns(&mut self, env: &Env<'_>, hw: &mut CuHardware, from: (usize, usize)) -> PassEnd {
         let mut end = PassEnd::Empty;
         let (first_group, mut first_wave) = from;
         // Waves that begin mostly begin where the one before them ended: its page spares them the search.
         let mut page = None;
+        let mut unlooked = 0;
         for (at, group) in self.groups.iter_mut().enumerate().skip(first_group) {
-            for number in std::mem::take(&mut first_wave)..group.waves.len() {
-                if group.waves[number].status != Status::Running {
-                    continue;
-                }
-                end = PassEnd::Through;
-                let wave = &mut group.waves[number];
-                if wave.page.is_none() {
-                    wave.page = page.take();
-                }
-                let (turn_end, executed) = turn(env, wave, hw);
-                if turn_end == TurnEnd::Ended {
-                    page = wave.page.take();
-                }
-                self.instructions += executed;
-                match turn_end {
-                    TurnEnd::Turn => {}
-                    TurnEnd::Barrier => group.waves[number].status = Status::AtBarrier,
-                    TurnEnd::Ended => group.waves[number].status = Status::Ended,
-                    TurnEnd::Fault => {
-                        report(group, number);
-                        break;
+            let mut left = group.waves.len() as u64 * env.turn_instructions();
+            loop {
+                let mut opened = false;
+                for number in std::mem::take(&mut first_wave)..group.waves.len() {
+                    if group.waves[number].status != Status::Running {
+                        continue;
                     }
-                    TurnEnd::Stop => {
-                        self.turn_at = (at, number + 1);
+                    end = PassEnd::Through;
+                    let wave = &mut group.waves[number];
+                    if wave.page.is_none() {
+                        wave.page = page.take();
+                    }
+                    let (turn_end, executed) = turn(env, wave, hw);
+                    if turn_end == TurnEnd::Ended {
+                        page = wave.page.take();
+                    }
+                    self.instructions += executed;
+                    left = left.saturating_sub(executed);
+                    unlooked += executed;
+                    match turn_end {
+                        TurnEnd::Turn => {}
+                        TurnEnd::Barrier => group.waves[number].status = Status::AtBarrier,
+                        TurnEnd::Ended => group.waves[number].status = Status::Ended,
+                        TurnEnd::Fault => {
+                            report(group, number);
+                            left = 0;
+                            break;
+                        }
+                        TurnEnd::Stop => {
+                            self.turn_at = (at, number + 1);
+                            return PassEnd::Stop;
+                        }
+                    }
+                    if turn_end != TurnEnd::Turn {
+                        opened |= release_barrier(group);
+                    }
+                }
+                if !opened || left == 0 {
+                    break;
+                }
+                // Turns that end at a barrier may be too short to have looked.
+                if unlooked >= u64::from(env.look_every) {
+                    unlooked = 0;
+                    if env.host.should_stop() {
+                        self.turn_at = (at, 0);
                         return PassEnd::Stop;
                     }
-                }
-                if turn_end != TurnEnd::Turn {
-                    release_barrier(group);
                 }
             }
         }
@@ -378,16 +439,17 @@ fn rows_of<'a>(wave: &Wave, file: &'a [Row]) -> &'a [Row] {
     file.get(from..from + usize::from(wave.rows)).unwrap_or_default()
 }
 
-/// Lets a work-group go on when all of its waves that still run have arrived.
-fn release_barrier(group: &mut Group) {
+/// Lets a work-group go on when all of its waves that still run have arrived. Returns whether any did.
+fn release_barrier(group: &mut Group) -> bool {
     if group.waves.iter().any(|w| w.status == Status::Running) {
-        return;
+        return false;
     }
-    for wave in &mut group.waves {
-        if wave.status == Status::AtBarrier {
-            wave.status = Status::Running;
-        }
+    let mut any = false;
+    for wave in group.waves.iter_mut().filter(|w| w.status == Status::AtBarrier) {
+        wave.status = Status::Running;
+        any = true;
     }
+    any
 }
 
 /// Notes a wave's fault as its dispatch's; the first one counts.

@@ -27,6 +27,13 @@ pub(super) struct Env<'a> {
     pub(super) look_every: u32,
 }
 
+impl Env<'_> {
+    /// Instructions of a turn that nothing ends before.
+    pub(super) fn turn_instructions(&self) -> u64 {
+        u64::from(self.look_every) * u64::from(LOOKS_PER_TURN)
+    }
+}
+
 /// Why a wave's turn ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum TurnEnd {

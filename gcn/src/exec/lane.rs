@@ -24,6 +24,16 @@ pub(super) const LANE_BIT: [u32; CHUNK] = {
     bits
 };
 
+/// Addresses of dwords that follow each other.
+#[inline(always)]
+pub(super) fn following(first: u32) -> [u32; CHUNK] {
+    let mut out = [first; CHUNK];
+    for (k, address) in out.iter_mut().enumerate() {
+        *address = first.wrapping_add(4 * k as u32);
+    }
+    out
+}
+
 /// A value in one lane of one operand.
 pub(crate) trait Lane: Copy + Default {
     /// Registers that a value takes.

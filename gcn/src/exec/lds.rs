@@ -3,7 +3,7 @@
 use super::atomic::Word;
 use super::cx::{Cx, Flow};
 use super::inst::{Dst, Inst, Src};
-use super::lane::{CHUNK, spread};
+use super::lane::{CHUNK, following, spread};
 use super::memory::plus;
 use super::mode::M0;
 use crate::arch::LANES;
@@ -19,16 +19,6 @@ fn consecutive(first: u32) -> [u32; CHUNK] {
     let mut out = [first; CHUNK];
     for (k, place) in out.iter_mut().enumerate() {
         *place = first.wrapping_add(k as u32);
-    }
-    out
-}
-
-/// Addresses of dwords that follow each other.
-#[inline(always)]
-fn following(first: u32) -> [u32; CHUNK] {
-    let mut out = [first; CHUNK];
-    for (k, address) in out.iter_mut().enumerate() {
-        *address = first.wrapping_add(4 * k as u32);
     }
     out
 }
@@ -94,6 +84,15 @@ impl Cx<'_> {
         let end = self.w.lds_bytes.checked_sub(4 * N as u32)?;
         if base as usize + self.w.lds_bytes as usize > LDS_BYTES || (base | offset) & 3 != 0 {
             return None;
+        }
+        if mask == !0 && offset == 0 {
+            // Counting and summing up by the whole wave: a compare, a shift and a sum of each sixteen lanes.
+            let (mut at, mut outside) = ([0; LANES], 0);
+            for lane in 0..LANES {
+                at[lane] = address[lane].wrapping_add(base) / 4;
+                outside |= u32::from(address[lane] > end) | address[lane] & 3;
+            }
+            return (outside == 0).then_some(at);
         }
         let here = spread(mask);
         let first = address[mask.trailing_zeros() as usize % LANES];
@@ -228,22 +227,6 @@ impl Cx<'_> {
     /// Stores `N` dwords of each lane of `mask`, lowest lane first.
     #[inline(always)]
     pub(super) fn lds_store<const N: usize>(&mut self, data: Src, mask: u64, address: &Row, offset: u32) {
-        if N == 1
-            && mask == !0
-            && let Some(tiles) = self.lds_tiles(address, offset, 4, true)
-        {
-            let row = self.lanes(data, 0);
-            for (tile, words) in tiles.iter().zip(row.as_chunks::<CHUNK>().0) {
-                // PANIC: none; see `lds_tiles`.
-                if tile.row {
-                    self.lds[tile.from..][..4 * CHUNK].copy_from_slice(words.as_bytes());
-                } else {
-                    // Of lanes that store to one place, the last one's value stays.
-                    self.lds[tile.from..][..4].copy_from_slice(&words[CHUNK - 1].to_le_bytes());
-                }
-            }
-            return;
-        }
         let rows: [Row; N] = core::array::from_fn(|d| self.lanes(data, d));
         // Only whole rows are stored at once: what inactive lanes would write must stay as it is.
         if mask == !0
@@ -390,7 +373,26 @@ impl Cx<'_> {
 
     #[inline(always)]
     pub(crate) fn ds_write<const N: usize>(&mut self, i: &Inst) -> Flow {
-        let (mask, address) = (self.exec(), self.lanes(i.src[0], 0));
+        let mask = self.exec();
+        if N == 1
+            && mask == !0
+            && let (Src::V(address), Src::V(data)) = (i.src[0], i.src[1])
+            && let Some(tiles) = self.lds_tiles(self.row(Dst::V(address), 0), Self::ds_offset(i), 4, true)
+        {
+            for (c, tile) in tiles.iter().enumerate() {
+                let mut words = [0u32; CHUNK];
+                words.copy_from_slice(&self.row(Dst::V(data), 0)[c * CHUNK..][..CHUNK]);
+                // PANIC: none; see `lds_tiles`.
+                if tile.row {
+                    self.lds[tile.from..][..4 * CHUNK].copy_from_slice(words.as_bytes());
+                } else {
+                    // Of lanes that store to one place, the last one's value stays.
+                    self.lds[tile.from..][..4].copy_from_slice(&words[CHUNK - 1].to_le_bytes());
+                }
+            }
+            return Flow::Next;
+        }
+        let address = self.lanes(i.src[0], 0);
         self.lds_store::<N>(i.src[1], mask, &address, Self::ds_offset(i));
         Flow::Next
     }

@@ -6,10 +6,10 @@
 
 use super::cx::{Cx, Flow};
 use super::inst::{Dst, Inst, Src};
-use super::lane::CHUNK;
+use super::lane::{CHUNK, following};
 use crate::arch::{LANES, PRIVATE_APERTURE_HI, SHARED_APERTURE_HI};
 use crate::fault::FaultKind;
-use crate::hardware::Row;
+use crate::hardware::{OPERAND_ROWS, Row, SIMD_ROWS};
 use crate::isa::fields::flag;
 use crate::memory::{Access, LaneFault, Lanes, MemoryFault, Refusal, active};
 use zerocopy::IntoBytes;
@@ -122,6 +122,43 @@ impl Cx<'_> {
         run.then(|| base.wrapping_add(u64::from(first)).wrapping_add_signed(i64::from(i.imm)))
     }
 
+    /// As [`global_run`](Self::global_run) for a dword a lane and sixteen lanes at a time, which is how rows of a tile lie: returns where each sixteen
+    /// begin.
+    #[inline(always)]
+    fn global_tiles(&self, i: &Inst) -> Option<[u64; LANES / CHUNK]> {
+        let Src::V(register) = i.src[0] else { return None };
+        if self.exec() != !0 {
+            return None;
+        }
+        let mut from = [i64::from(i.imm) as u64; LANES / CHUNK];
+        for (from, low) in from.iter_mut().zip(self.row(Dst::V(register), 0).as_chunks::<CHUNK>().0) {
+            // Low halves that wrap around are left to the lanes.
+            if *low != following(low[0]) || low[0].checked_add(4 * CHUNK as u32).is_none() {
+                return None;
+            }
+            *from = from.wrapping_add(u64::from(low[0]));
+        }
+        if i.flags & flag::SADDR != 0 {
+            let base = self.sgpr64(usize::from(i.sdst));
+            return Some(from.map(|from| from.wrapping_add(base)));
+        }
+        for (from, high) in from.iter_mut().zip(self.row(Dst::V(register), 1).as_chunks::<CHUNK>().0) {
+            if *high != [high[0]; CHUNK] {
+                return None;
+            }
+            *from = from.wrapping_add(u64::from(high[0]) << 32);
+        }
+        Some(from)
+    }
+
+    /// Returns the first `N` operand rows, in which what is moved at once lies as it does in memory.
+    #[inline(always)]
+    fn carried<const N: usize>(&mut self) -> &mut [Row; N] {
+        // PANIC: none; there are more operand rows than an instruction moves dwords a lane.
+        const { assert!(N <= OPERAND_ROWS) };
+        self.v[SIMD_ROWS..].first_chunk_mut().expect("operand rows")
+    }
+
     /// Loads `N` dwords a lane that follow each other from `first`. Returns whether all of them could be read; if not, nothing has changed
     /// that the lanes one by one would not change.
     #[inline(always)]
@@ -130,12 +167,11 @@ impl Cx<'_> {
         if N == 1 {
             return mem.read(first, self.row_mut(dst, 0).as_mut_bytes()).is_ok();
         }
-        let mut flat = [[0u32; LANES]; N];
-        if mem.read(first, flat.as_mut_bytes()).is_err() {
+        if mem.read(first, self.carried::<N>().as_mut_bytes()).is_err() {
             return false;
         }
         // Lane by lane, all dwords of each: the compiler makes shuffles of whole vectors of this, and scatters where it is dword by dword.
-        let (words, mut rows) = (flat.as_flattened(), [[0u32; LANES]; N]);
+        let (words, mut rows) = (self.carried::<N>().as_flattened(), [[0u32; LANES]; N]);
         for lane in 0..LANES {
             for (d, row) in rows.iter_mut().enumerate() {
                 row[lane] = words[lane * N + d];
@@ -158,15 +194,14 @@ impl Cx<'_> {
         if N == 1 {
             return self.mem.write(first, self.row(from, 0).as_bytes()).is_ok();
         }
-        let mut flat = [[0u32; LANES]; N];
         let rows: [Row; N] = core::array::from_fn(|d| *self.row(from, d));
-        let words = flat.as_flattened_mut();
+        let words = self.carried::<N>().as_flattened_mut();
         for lane in 0..LANES {
             for (d, row) in rows.iter().enumerate() {
                 words[lane * N + d] = row[lane];
             }
         }
-        self.mem.write(first, flat.as_bytes()).is_ok()
+        self.mem.write(first, self.v[SIMD_ROWS..][..N].as_bytes()).is_ok()
     }
 
     /// Addresses of a SCRATCH instruction, after interleaving.
@@ -326,6 +361,9 @@ impl Cx<'_> {
 
     #[inline(always)]
     pub(crate) fn global_load<const N: usize>(&mut self, i: &Inst) -> Flow {
+        if N == 1 {
+            return self.global_load_dword(i);
+        }
         let at = match self.global_run(i, 4 * N as u32) {
             Some(first) if self.load_run::<N>(i.dst, first) => return Flow::Next,
             // Somewhere on the way it is refused: the lanes find out where. Their registers may have been loaded over.
@@ -333,6 +371,29 @@ impl Cx<'_> {
             None => self.global_addresses(i),
         };
         let done = self.load_words::<N>(i.dst, &at);
+        self.settle(done)
+    }
+
+    /// A dword a lane: all lanes at once, or sixteen at a time.
+    #[inline(always)]
+    fn global_load_dword(&mut self, i: &Inst) -> Flow {
+        let mut at = None;
+        if let Some(tiles) = self.global_tiles(i) {
+            let mem = self.mem;
+            let first = tiles[0];
+            let follow = (1..).zip(&tiles[1..]).all(|(c, &tile)| tile == first.wrapping_add(c * 4 * CHUNK as u64));
+            if follow && self.load_run::<1>(i.dst, first) {
+                return Flow::Next;
+            }
+            // What is refused on the way shall not have changed the destination, which may be what the addresses are in.
+            if mem.read_each(&tiles, self.carried::<1>().as_mut_bytes()).is_ok() {
+                *self.row_mut(i.dst, 0) = self.carried::<1>()[0];
+                return Flow::Next;
+            }
+            at = follow.then(|| Addresses::run(first, 4));
+        }
+        let at = at.unwrap_or_else(|| self.global_addresses(i));
+        let done = self.load_words::<1>(i.dst, &at);
         self.settle(done)
     }
 

@@ -14,7 +14,7 @@ use super::rows;
 use crate::exec::inst::{Dst, Inst, Src};
 use crate::exec::modified;
 use crate::isa::Encoding;
-use crate::isa::fields::flag;
+use crate::isa::fields::{Extra, flag};
 use iced_x86::Code;
 use std::collections::HashMap;
 
@@ -101,6 +101,8 @@ pub(super) enum Step {
     Mask(u8),
     /// A mask: either of two.
     Either(Value, Value),
+    /// A mask: both of two.
+    Both(Value, Value),
     /// `b` where the mask has a bit, `a` elsewhere.
     Select {
         mask: Value,
@@ -121,7 +123,9 @@ impl Step {
             Step::Row(_) | Step::Uniform(_) | Step::Index { .. } | Step::Mask(_) => [None; 3],
             Step::Lds { index, .. } => [index, None, None],
             Step::Copy(a) | Step::Unary { a, .. } | Step::PutMask { mask: a, .. } => [Some(a), None, None],
-            Step::Binary { a, b, .. } | Step::Compare { a, b, .. } | Step::Either(a, b) => [Some(a), Some(b), None],
+            Step::Binary { a, b, .. } | Step::Compare { a, b, .. } | Step::Either(a, b) | Step::Both(a, b) => {
+                [Some(a), Some(b), None]
+            }
             Step::Fma { a, b, c } | Step::Ternary { a, b, c, .. } | Step::Select { mask: c, a, b } => {
                 [Some(a), Some(b), Some(c)]
             }
@@ -177,9 +181,46 @@ pub(super) fn can_translate(inst: &Inst) -> bool {
     inst.is_instruction() && rows::is_vector(inst.row) && is_plain(inst)
 }
 
-/// Whether the instruction has no decoration that its own handler does not deal with.
+/// Whether the instruction has no decoration but what [`Builder::dword`] deals with.
 fn is_plain(inst: &Inst) -> bool {
-    !modified::needs(inst, inst.row()) && !inst.clamp && inst.flags & (flag::GDS | flag::LDS) == 0
+    let plain = match inst.extra {
+        Extra::Sdwa(word) => {
+            // Bytes and halves of sources; a result of a whole dword, and signs as they are.
+            matches!(inst.row().encoding, Encoding::Vop1 | Encoding::Vop2)
+                && word >> 8 & 7 == WHOLE
+                && inst.neg | inst.abs | inst.omod | inst.op_sel == 0
+                && (0..2).all(|k| part(inst, k).is_none() || !matches!(inst.src[k], Src::K(_)))
+        }
+        _ => !modified::needs(inst, inst.row()),
+    };
+    plain && !inst.clamp && inst.flags & (flag::GDS | flag::LDS) == 0
+}
+
+/// SDWA's select for a whole dword.
+const WHOLE: u32 = 6;
+
+/// A byte or half of a source: how far it is from the upper and from the lower end of the dword, and whether it has a sign.
+#[derive(Clone, Copy)]
+struct Part {
+    above: u8,
+    below: u8,
+    signed: bool,
+}
+
+/// Returns which part of source `k` an instruction with SDWA takes, if it is not all of it.
+fn part(inst: &Inst, k: usize) -> Option<Part> {
+    let Extra::Sdwa(word) = inst.extra else { return None };
+    let at = match k {
+        0 => 16,
+        1 => 24,
+        _ => return None,
+    };
+    let signed = word >> (at + 3) & 1 == 1;
+    match (word >> at & 7) as u8 {
+        byte @ 0..=3 => Some(Part { above: 24 - 8 * byte, below: 8 * byte, signed }),
+        half @ 4..=5 => Some(Part { above: 16 - 16 * (half - 4), below: 16 * (half - 4), signed }),
+        _ => None,
+    }
 }
 
 /// Makes a plan, instruction by instruction.
@@ -329,6 +370,10 @@ impl Builder {
             Src::K(bits) => self.constant((bits >> (32 * d)) as u32)?,
             Src::T(_) | Src::Flag(_) => return None,
         };
+        let value = match part(i, k) {
+            Some(part) => self.part(value, part)?,
+            None => value,
+        };
         let Some(sign) = i.sign(k) else { return Some(value) };
         if sign.dword != 0 || d != 0 {
             return None;
@@ -337,6 +382,15 @@ impl Builder {
         let kept =
             if sign.keep == !0 { value } else { self.binary(Code::EVEX_Vpandd_zmm_k1z_zmm_zmmm512b32, value, keep)? };
         if sign.flip == 0 { Some(kept) } else { self.binary(Code::EVEX_Vpxord_zmm_k1z_zmm_zmmm512b32, kept, flip) }
+    }
+
+    /// Moves a part of each lane's dword to its lower end.
+    fn part(&mut self, value: Value, Part { above, below, signed }: Part) -> Option<Value> {
+        let up =
+            if above == 0 { value } else { self.unary_by(Code::EVEX_Vpslld_zmm_k1z_zmmm512b32_imm8, value, above)? };
+        let down =
+            if signed { Code::EVEX_Vpsrad_zmm_k1z_zmmm512b32_imm8 } else { Code::EVEX_Vpsrld_zmm_k1z_zmmm512b32_imm8 };
+        self.unary_by(down, up, above + below)
     }
 
     /// Returns source `k` of one dword.

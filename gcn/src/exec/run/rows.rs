@@ -36,7 +36,11 @@ const COMPARE_F: Code = Code::EVEX_Vcmpps_kr_k1_zmm_zmmm512b32_imm8_sae;
 const COMPARE_I: Code = Code::EVEX_Vpcmpd_kr_k1_zmm_zmmm512b32_imm8;
 const COMPARE_U: Code = Code::EVEX_Vpcmpud_kr_k1_zmm_zmmm512b32_imm8;
 /// Predicates of integer comparisons.
+const EQUAL: u8 = 0;
 const BELOW: u8 = 1;
+const AT_MOST: u8 = 2;
+const DIFFERENT: u8 = 4;
+const NOT_BELOW: u8 = 5;
 const ABOVE: u8 = 6;
 /// Predicates of float comparisons.
 const UNORDERED: u8 = 3;
@@ -75,6 +79,12 @@ pub(super) fn is_vector(row: u16) -> bool {
 pub(super) fn vector(b: &mut Builder, i: &Inst) -> Option<()> {
     let row = i.row();
     if let Some(rest) = row.name.strip_prefix("v_cmp_") {
+        if let Some(predicate) = rest.strip_suffix("_u64") {
+            return compare_pairs(b, i, predicate, COMPARE_U);
+        }
+        if let Some(predicate) = rest.strip_suffix("_i64") {
+            return compare_pairs(b, i, predicate, COMPARE_I);
+        }
         let (code, predicate) = comparison(rest)?;
         let (x, y) = (b.source(i, 0)?, b.source(i, 1)?);
         let mask = b.step(Step::Compare { code, imm: predicate, a: x, b: y })?;
@@ -267,15 +277,40 @@ fn comparison(name: &str) -> Option<(Code, u8)> {
     let number = match predicate {
         "f" => 3,
         "lt" => BELOW,
-        "eq" => 0,
-        "le" => 2,
+        "eq" => EQUAL,
+        "le" => AT_MOST,
         "gt" => ABOVE,
-        "ne" => 4,
-        "ge" => 5,
+        "ne" => DIFFERENT,
+        "ge" => NOT_BELOW,
         "t" => 7,
         _ => return None,
     };
     Some((code, number))
+}
+
+/// Comparisons of 64 bits: by the upper dwords, with or without a sign, and where those are the same by the lower ones.
+fn compare_pairs(b: &mut Builder, i: &Inst, predicate: &str, upper: Code) -> Option<()> {
+    let (of_upper, of_lower) = match predicate {
+        "eq" => (None, EQUAL),
+        "ne" => (Some(DIFFERENT), DIFFERENT),
+        "lt" => (Some(BELOW), BELOW),
+        "le" => (Some(BELOW), AT_MOST),
+        "gt" => (Some(ABOVE), ABOVE),
+        "ge" => (Some(ABOVE), NOT_BELOW),
+        _ => return None,
+    };
+    let [low, high] = [0, 1].map(|d| Some((b.dword(i, 0, d)?, b.dword(i, 1, d)?)));
+    let ((x, y), (p, q)) = (low?, high?);
+    let mut mask = b.step(Step::Compare { code: COMPARE_U, imm: of_lower, a: x, b: y })?;
+    if predicate != "ne" {
+        let same = b.step(Step::Compare { code: COMPARE_U, imm: EQUAL, a: p, b: q })?;
+        mask = b.step(Step::Both(same, mask))?;
+    }
+    if let Some(imm) = of_upper {
+        let decided = b.step(Step::Compare { code: upper, imm, a: p, b: q })?;
+        mask = b.step(Step::Either(decided, mask))?;
+    }
+    b.put_mask(i.sdst, mask)
 }
 
 /// Sources in the order in which this build's handler prefers their NaNs.

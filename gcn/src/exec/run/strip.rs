@@ -116,7 +116,10 @@ impl<'p> Strip<'p> {
     }
 
     fn is_mask(&self, value: Value) -> bool {
-        matches!(self.plan.steps[usize::from(value)], Step::Compare { .. } | Step::Mask(_) | Step::Either(..))
+        matches!(
+            self.plan.steps[usize::from(value)],
+            Step::Compare { .. } | Step::Mask(_) | Step::Either(..) | Step::Both(..)
+        )
     }
 
     /// Returns where a value can be had again at any time, and whether one dword there stands for all lanes.
@@ -295,12 +298,8 @@ impl<'p> Strip<'p> {
                 let to = self.take_mask(value)?;
                 out.put(Instruction::with2(Code::VEX_Kmovw_kr_km16, to, pair_at(pair)))
             }
-            Step::Either(a, b) => {
-                let (a, b) = (self.mask(a)?, self.mask(b)?);
-                self.consumed(&step);
-                let to = self.take_mask(value)?;
-                out.put(Instruction::with3(Code::VEX_Korw_kr_kr_kr, to, a, b))
-            }
+            Step::Either(a, b) => self.combine(out, value, Code::VEX_Korw_kr_kr_kr, [a, b]),
+            Step::Both(a, b) => self.combine(out, value, Code::VEX_Kandw_kr_kr_kr, [a, b]),
             Step::Select { mask, a, b } => {
                 let by = self.mask(mask)?;
                 let a = self.vector(out, a)?;
@@ -317,6 +316,14 @@ impl<'p> Strip<'p> {
                 out.put(Instruction::with2(Code::VEX_Kmovw_m16_kr, pair_at(pair), from))
             }
         }
+    }
+
+    /// A mask of two others.
+    fn combine(&mut self, out: &mut Emitter, value: Value, code: Code, [a, b]: [Value; 2]) -> Result<(), Refused> {
+        let (a, b) = (self.mask(a)?, self.mask(b)?);
+        self.consumed(&self.plan.steps[usize::from(value)]);
+        let to = self.take_mask(value)?;
+        out.put(Instruction::with3(code, to, a, b))
     }
 
     /// The strip's lanes as dwords from the first one's address, which the base's register gets.

@@ -16,6 +16,11 @@ const RECENT: usize = 16;
 /// Bits of an address below which neighbours share a place: 64 KiB, so that walking through a buffer rarely searches.
 const RECENT_SHIFT: u32 = 16;
 
+/// A dword for each lane.
+const WAVE_BYTES: usize = 4 * LANES;
+/// How many waves ahead memory is asked for.
+const AHEAD: usize = 2;
+
 /// A list of regions that is held on to until another one has taken its place.
 type CachedRegions<'a> = Cache<&'a ArcSwap<Vec<Region>>, Arc<Vec<Region>>>;
 
@@ -93,16 +98,24 @@ impl<'a> View<'a> {
 
 /// Accesses of kernels, through whatever finds regions: the space itself, or a thread's view of it.
 macro_rules! memory {
-    ($finder:ty) => {
+    ($finder:ty $(, $own:item)?) => {
         impl Memory for $finder {
+            $($own)?
+
             #[inline]
             fn read(&self, address: u64, out: &mut [u8]) -> Result<(), MemoryFault> {
-                self.with(address, out.len() as u64, Access::Read, |m, at| m.read(at, out).ok())
+                self.with(address, out.len() as u64, Access::Read, |m, at| {
+                    expect_next(m, at, out.len());
+                    m.read(at, out).ok()
+                })
             }
 
             #[inline]
             fn write(&self, address: u64, data: &[u8]) -> Result<(), MemoryFault> {
-                self.with(address, data.len() as u64, Access::Write, |m, at| m.write(at, data).ok())
+                self.with(address, data.len() as u64, Access::Write, |m, at| {
+                    expect_next(m, at, data.len());
+                    m.write(at, data).ok()
+                })
             }
 
             fn fetch(&self, address: u64, out: &mut [u8]) -> Result<(), MemoryFault> {
@@ -186,7 +199,35 @@ macro_rules! memory {
 }
 
 memory!(AddressSpace);
-memory!(View<'_>);
+memory!(
+    View<'_>,
+    fn read_each(&self, addresses: &[u64], out: &mut [u8]) -> Result<(), MemoryFault> {
+        let bytes = (out.len() / addresses.len().max(1)).max(1);
+        let mut regions = self.regions.try_borrow_mut();
+        let regions = regions.as_mut().ok().map(|regions| regions.load().as_slice());
+        let mut last: Option<&Region> = None;
+        for (&address, out) in addresses.iter().zip(out.chunks_exact_mut(bytes)) {
+            // Mostly all of them are in one region.
+            let again = last.and_then(|region| Some((region, region.place(address, bytes as u64)?)));
+            let found = again.or_else(|| self.place(regions?, address, bytes as u64));
+            let found = found.filter(|(region, _)| region.allows(Access::Read));
+            last = found.map(|(region, _)| region);
+            if !found.is_some_and(|(region, at)| region.memory.read(at, out).is_ok()) {
+                self.space.read(address, out)?;
+            }
+        }
+        Ok(())
+    }
+);
+
+/// Asks for what the next wave will access, if this was a whole wave's access of one dword or more a lane: its neighbour comes next, and hundreds of
+/// instructions lie in between, which is more than the host looks ahead.
+#[inline(always)]
+fn expect_next(memory: &Mapping, at: usize, bytes: usize) {
+    if (WAVE_BYTES..=4 * WAVE_BYTES).contains(&bytes) {
+        memory.expect(at.saturating_add(AHEAD * bytes), bytes);
+    }
+}
 
 fn update_u32(word: &AtomicU32, update: &mut dyn FnMut(u32) -> Option<u32>) -> u32 {
     word.fetch_update(Ordering::SeqCst, Ordering::SeqCst, update).unwrap_or_else(|old| old)
@@ -194,4 +235,39 @@ fn update_u32(word: &AtomicU32, update: &mut dyn FnMut(u32) -> Option<u32>) -> u
 
 fn update_u64(word: &AtomicU64, update: &mut dyn FnMut(u64) -> Option<u64>) -> u64 {
     word.fetch_update(Ordering::SeqCst, Ordering::SeqCst, update).unwrap_or_else(|old| old)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::device::{Allocate, DeviceMemory, Pool, Rights};
+    use gcn::arch::Arch;
+
+    #[test]
+    fn parts_come_from_wherever_they_lie_and_end_at_a_fault() {
+        let space = AddressSpace::new(Arch::Gfx90a, 1 << 20);
+        let allocate = |rights| {
+            let want = Allocate { pool: Pool::Vram, bytes: 4096, rights, address: None, backing: None };
+            space.allocate(want).unwrap().address
+        };
+        let (a, b) = (allocate(Rights::ReadWrite), allocate(Rights::Read));
+        let bytes: Vec<u8> = (0..4096u32).map(|at| (at * 7 + 3) as u8).collect();
+        DeviceMemory::write(&space, a, &bytes).unwrap();
+        DeviceMemory::write(&space, b, &bytes).unwrap();
+        let nowhere = 0x1000;
+        let places = [(a, 0), (b, 960), (a, 4096 - 64), (b, 1)].map(|(base, at)| (base + at, at as usize));
+        space.lend(&mut |view| {
+            let mut out = [0; 4 * 64];
+            view.read_each(&places.map(|(address, _)| address), &mut out).unwrap();
+            for (part, (_, at)) in out.chunks_exact(64).zip(places) {
+                assert_eq!(part, &bytes[at..at + 64]);
+            }
+            let mut out = [0; 3 * 64];
+            let fault = view.read_each(&[b, nowhere, a], &mut out).unwrap_err();
+            assert_eq!(fault, MemoryFault { address: nowhere, access: Access::Read, refusal: Refusal::Unmapped });
+            assert_eq!((&out[..64], &out[64..]), (&bytes[..64], &[0; 128][..]));
+            // It would end behind the region.
+            assert!(view.read_each(&[a, a + 4096 - 63], &mut [0; 128]).is_err());
+        });
+    }
 }
