@@ -43,6 +43,10 @@ pub(crate) mod mem_flags {
     pub(crate) const SCRATCH: u32 = 1 << 9;
     pub(crate) const EXECUTE_ACCESS: u32 = 1 << 12;
     pub(crate) const FIXED_ADDRESS: u32 = 1 << 15;
+    /// Memory without an address, by a handle.
+    pub(crate) const NO_ADDRESS: u32 = 1 << 18;
+    /// Addresses without memory.
+    pub(crate) const ONLY_ADDRESS: u32 = 1 << 19;
 }
 
 #[derive(Clone, Copy, Default)]
@@ -104,7 +108,10 @@ pub(crate) struct HsaNodeProperties {
     pub(crate) unique_id: u64,
     pub(crate) vgpr_size_per_cu: u32,
     pub(crate) sgpr_size_per_cu: u32,
-    pub(crate) reserved: [u8; 12],
+    /// This and the rest is reserved in 5.2.3.
+    pub(crate) num_xcc: u32,
+    pub(crate) kfd_gpu_id: u32,
+    pub(crate) family_id: u32,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -230,6 +237,7 @@ mod tests {
     #[test]
     fn sizes_are_those_of_the_header() {
         assert_eq!(size_of::<HsaNodeProperties>(), 356);
+        assert_eq!(std::mem::offset_of!(HsaNodeProperties, num_xcc), 344);
         assert_eq!(size_of::<HsaMemoryProperties>(), 32);
         assert_eq!(size_of::<HsaCacheProperties>(), 1056);
         assert_eq!(size_of::<HsaIoLinkProperties>(), 48);

@@ -3,6 +3,9 @@
 //! Setting an event that resets itself wakes *every* thread that waits for it, and is remembered only if nobody waits. (A first draft woke one
 //! waiter; ROCr's `hsa_queue_destroy` hangs then, because all queues share an event on which two threads wait.) The GPU sets an
 //! event by writing its number into the event's mailbox and raising an interrupt; the driver then looks through all mailboxes.
+//!
+//! A signal's event has an age, 1 at first, that every set adds to. Who says which age it has seen waits for nothing if the event is older, so that a set
+//! between a look at the signal and the wait is not lost, whoever it woke.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -36,6 +39,12 @@ struct Event {
     sets: u64,
     waiters: u32,
     fault: Option<Fault>,
+}
+
+impl Event {
+    fn age(&self) -> u64 {
+        1 + self.sets
+    }
 }
 
 /// All events of the process.
@@ -115,16 +124,18 @@ impl Events {
         self.changed.notify_all();
     }
 
-    /// Waits for one event or all of them.
-    pub(crate) fn wait(&self, events: &mut [HsaEvent], all: bool, milliseconds: u32) -> Status {
+    /// Waits for one event or all of them. `ages` is empty, or has for each the age that the caller has seen, 0 for one who does not look; what was
+    /// waited for successfully has its present age there afterwards.
+    pub(crate) fn wait(&self, events: &mut [HsaEvent], ages: &mut [u64], all: bool, milliseconds: u32) -> Status {
         let until = (milliseconds != FOR_EVER).then(|| Instant::now() + Duration::from_millis(milliseconds.into()));
         let mut table = self.table();
         // What is set already counts at once; of the others the next set does.
         let mut seen: Vec<Option<u64>> = Vec::with_capacity(events.len());
-        for event in events.iter() {
+        for (at, event) in events.iter().enumerate() {
             let Some(event) = table.get_mut(&{ event.event_id }) else { return Status::InvalidHandle };
-            if event.signaled {
-                event.signaled = !event.auto_reset;
+            let older = ages.get(at).is_some_and(|&age| age != 0 && event.kind == EVENT_SIGNAL && age != event.age());
+            if event.signaled || older {
+                event.signaled &= !event.auto_reset;
                 seen.push(None);
             } else {
                 seen.push(Some(event.sets));
@@ -153,9 +164,12 @@ impl Events {
                 None => self.changed.wait(table).unwrap_or_else(PoisonError::into_inner),
             };
         };
-        for (wanted, seen) in events.iter_mut().zip(&seen) {
+        for (at, (wanted, seen)) in events.iter_mut().zip(&seen).enumerate() {
             let Some(event) = table.get_mut(&{ wanted.event_id }) else { continue };
             event.waiters -= 1;
+            if let (None, EVENT_SIGNAL, Some(age @ 1..)) = (seen, event.kind, ages.get_mut(at)) {
+                *age = event.age();
+            }
             if let (None, Some(fault)) = (seen, event.fault) {
                 wanted.fault_node = fault.node;
                 wanted.fault_address = fault.address;
@@ -187,11 +201,11 @@ mod tests {
         let events = Events::new();
         let (id, mailbox) = events.create(EVENT_SIGNAL, false, false).unwrap();
         assert_ne!((id, mailbox), (0, 0));
-        assert_eq!(events.wait(&mut [handle(id)], false, 0), Status::WaitTimeout);
+        assert_eq!(events.wait(&mut [handle(id)], &mut [], false, 0), Status::WaitTimeout);
         events.set(id).unwrap();
         events.set(id).unwrap();
-        assert_eq!(events.wait(&mut [handle(id)], false, 0), Status::Success);
-        assert_eq!(events.wait(&mut [handle(id)], false, 0), Status::WaitTimeout);
+        assert_eq!(events.wait(&mut [handle(id)], &mut [], false, 0), Status::Success);
+        assert_eq!(events.wait(&mut [handle(id)], &mut [], false, 0), Status::WaitTimeout);
     }
 
     #[test]
@@ -200,7 +214,7 @@ mod tests {
         let (id, _) = events.create(EVENT_SIGNAL, false, false).unwrap();
         std::thread::scope(|scope| {
             let waiters: Vec<_> =
-                (0..2).map(|_| scope.spawn(|| events.wait(&mut [handle(id)], false, FOR_EVER))).collect();
+                (0..2).map(|_| scope.spawn(|| events.wait(&mut [handle(id)], &mut [], false, FOR_EVER))).collect();
             while events.table()[&id].waiters < 2 {
                 std::thread::yield_now();
             }
@@ -209,7 +223,21 @@ mod tests {
                 assert_eq!(waiter.join().unwrap(), Status::Success);
             }
         });
-        assert_eq!(events.wait(&mut [handle(id)], false, 0), Status::WaitTimeout, "nothing is left over");
+        assert_eq!(events.wait(&mut [handle(id)], &mut [], false, 0), Status::WaitTimeout, "nothing is left over");
+    }
+
+    #[test]
+    fn whoever_has_seen_a_younger_event_waits_for_nothing() {
+        let events = Events::new();
+        let (id, _) = events.create(EVENT_SIGNAL, false, false).unwrap();
+        let wait = |age: &mut u64| events.wait(&mut [handle(id)], std::slice::from_mut(age), false, 0);
+        let (mut mine, mut another, mut blind) = (1, 1, 0);
+        assert_eq!((wait(&mut mine), mine), (Status::WaitTimeout, 1));
+        events.set(id).unwrap();
+        assert_eq!((wait(&mut mine), mine), (Status::Success, 2));
+        assert_eq!((wait(&mut mine), mine), (Status::WaitTimeout, 2));
+        assert_eq!((wait(&mut blind), blind), (Status::WaitTimeout, 0), "the set was taken");
+        assert_eq!((wait(&mut another), another), (Status::Success, 2), "and yet was not missed");
     }
 
     #[test]
@@ -219,10 +247,10 @@ mod tests {
         let (second, _) = events.create(EVENT_SIGNAL, false, false).unwrap();
         events.mailboxes[second as usize].store(u64::from(second), Ordering::Release);
         events.interrupt();
-        assert_eq!(events.wait(&mut [handle(first)], false, 0), Status::WaitTimeout);
-        assert_eq!(events.wait(&mut [handle(first), handle(second)], false, 0), Status::Success);
+        assert_eq!(events.wait(&mut [handle(first)], &mut [], false, 0), Status::WaitTimeout);
+        assert_eq!(events.wait(&mut [handle(first), handle(second)], &mut [], false, 0), Status::Success);
         events.interrupt();
-        assert_eq!(events.wait(&mut [handle(second)], false, 0), Status::WaitTimeout);
+        assert_eq!(events.wait(&mut [handle(second)], &mut [], false, 0), Status::WaitTimeout);
     }
 
     #[test]
@@ -232,7 +260,7 @@ mod tests {
         assert_eq!(mailbox, 0);
         assert!(events.memory_fault(Fault { node: 1, address: 0xdead_0000, failure: 1 }));
         let mut told = [handle(id)];
-        assert_eq!(events.wait(&mut told, false, 0), Status::Success);
+        assert_eq!(events.wait(&mut told, &mut [], false, 0), Status::Success);
         assert_eq!(({ told[0].fault_node }, { told[0].fault_address }, { told[0].fault_flags }), (1, 0xdead_0000, 1));
     }
 }

@@ -1,7 +1,7 @@
 //! The thunk's functions, as C calls them: each checks its pointers, asks the GPU and answers with a status.
 //!
-//! All are exported as `NAME@@HSAKMT_1`, the version that ROCr was linked against. A null pointer is an invalid parameter, an
-//! unknown node an invalid node. What the fixture does not model is refused with the status a driver without it gives, never faked.
+//! All are exported as `NAME@@HSAKMT_1`, the version that ROCr was linked against: what 5.2.3 imports, and what 6.1.2 does. A null pointer is an
+//! invalid parameter, an unknown node an invalid node. What the fixture does not model is refused with the status a driver without it gives, never faked.
 
 use std::ffi::c_void;
 use std::sync::{Arc, OnceLock};
@@ -10,12 +10,12 @@ use crate::abi::*;
 use crate::config::Config;
 use crate::gpu::{Gpu, Wanted};
 use crate::memory::{Held, Kind};
-use crate::{clock, doorbell, sdma, topology};
+use crate::{clock, doorbell, drm, sdma, topology};
 
 static GPU: OnceLock<Option<Arc<Gpu>>> = OnceLock::new();
 
 /// Returns the process's GPU, powered on at the first call. Why there is none was told then.
-fn gpu() -> Result<&'static Gpu, Status> {
+pub(crate) fn gpu() -> Result<&'static Gpu, Status> {
     let started = GPU.get_or_init(|| {
         let gpu = Config::read().and_then(|config| Gpu::start(config).map_err(|error| error.to_string()));
         gpu.inspect_err(|why| eprintln!("softkmt: {why}")).ok()
@@ -85,7 +85,7 @@ fn trace(name: &str, arguments: &[(&str, u64)], status: Status) {
 ///
 /// # Safety
 /// `to` is null or points to memory for a `T` that nobody else uses during the call, as C callers promise.
-unsafe fn answer<T>(to: *mut T, value: T) -> Result<(), Status> {
+pub(crate) unsafe fn answer<T>(to: *mut T, value: T) -> Result<(), Status> {
     if to.is_null() {
         return Err(Status::InvalidParameter);
     }
@@ -142,8 +142,9 @@ exports! {
     fn hsaKmtCloseKFD = "softkmt_CloseKFD" () { Ok(()) }
 
     fn hsaKmtGetVersion = "softkmt_GetVersion" (info: *mut HsaVersionInfo) {
+        // The first whose events have an age. From 1.15 on ROCr 6 expects addresses apart from memory, which are not modelled.
         // SAFETY: C's promise.
-        unsafe { answer(info, HsaVersionInfo { major: 1, minor: 7 }) }
+        unsafe { answer(info, HsaVersionInfo { major: 1, minor: 14 }) }
     }
 
     fn hsaKmtAcquireSystemProperties = "softkmt_AcquireSystemProperties" (properties: *mut HsaSystemProperties) {
@@ -216,6 +217,60 @@ exports! {
 
     fn hsaKmtRuntimeDisable = "softkmt_RuntimeDisable" () { Err(Status::NotSupported) }
 
+    fn hsaKmtGetRuntimeCapabilities = "softkmt_GetRuntimeCapabilities" (mask: *mut u32) {
+        // The only one there is would be core dumps of the GPU's state.
+        // SAFETY: C's promise.
+        unsafe { answer(mask, 0) }
+    }
+
+    fn hsaKmtDbgEnable = "softkmt_DbgEnable" (_information: *mut *mut c_void, _bytes: *mut u32) {
+        Err(Status::NotSupported)
+    }
+
+    fn hsaKmtDbgDisable = "softkmt_DbgDisable" () { Err(Status::NotSupported) }
+
+    fn hsaKmtDbgGetDeviceData = "softkmt_DbgGetDeviceData" (
+        _data: *mut *mut c_void, _entries: *mut u32, _entry_bytes: *mut u32,
+    ) {
+        Err(Status::NotSupported)
+    }
+
+    fn hsaKmtDbgGetQueueData = "softkmt_DbgGetQueueData" (
+        _data: *mut *mut c_void, _entries: *mut u32, _entry_bytes: *mut u32, _suspend: bool,
+    ) {
+        Err(Status::NotSupported)
+    }
+
+    fn hsaKmtOpenSMI = "softkmt_OpenSMI" (node: u32, _descriptor: *mut i32) {
+        known(node)?;
+        Err(Status::NotSupported)
+    }
+
+    fn hsaKmtSPMAcquire = "softkmt_SPMAcquire" (node: u32) {
+        known(node)?;
+        Err(Status::NotSupported)
+    }
+
+    fn hsaKmtSPMRelease = "softkmt_SPMRelease" (node: u32) {
+        known(node)?;
+        Err(Status::NotSupported)
+    }
+
+    fn hsaKmtSPMSetDestBuffer = "softkmt_SPMSetDestBuffer" (
+        node: u32, _bytes: u32, _timeout: *mut u32, _copied: *mut u32, _to: *mut c_void, _lost: *mut bool,
+    ) {
+        known(node)?;
+        Err(Status::NotSupported)
+    }
+
+    fn hsaKmtGetAMDGPUDeviceHandle = "softkmt_GetAMDGPUDeviceHandle" (node: u32, device: *mut *mut c_void) {
+        if known(node)? != GPU_NODE {
+            return Err(Status::InvalidNodeUnit);
+        }
+        // SAFETY: C's promise.
+        unsafe { answer(device, drm::device()) }
+    }
+
     fn hsaKmtSetTrapHandler = "softkmt_SetTrapHandler" (
         node: u32, _code: *mut c_void, _code_bytes: u64, _buffer: *mut c_void, _buffer_bytes: u64,
     ) {
@@ -235,6 +290,30 @@ exports! {
         let got = gpu()?.space.allocate(known(node)?, bytes, flags, wanted)?;
         // SAFETY: as above.
         unsafe { answer(memory, got) }
+    }
+
+    fn hsaKmtAvailableMemory = "softkmt_AvailableMemory" (node: u32, bytes: *mut u64) {
+        if known(node)? != GPU_NODE {
+            return Err(Status::InvalidNodeUnit);
+        }
+        // SAFETY: C's promise.
+        unsafe { answer(bytes, gpu()?.space.available()) }
+    }
+
+    fn hsaKmtExportDMABufHandle = "softkmt_ExportDMABufHandle" (
+        _memory: *mut c_void, _bytes: u64, _descriptor: *mut i32, _offset: *mut u64,
+    ) {
+        // Memory here is the process's own and has no descriptor.
+        Err(Status::NotSupported)
+    }
+
+    fn hsaKmtReplaceAsanHeaderPage = "softkmt_ReplaceAsanHeaderPage" (_page: *mut c_void) {
+        // As any thunk that was not built with the sanitizer.
+        Err(Status::NotSupported)
+    }
+
+    fn hsaKmtReturnAsanHeaderPage = "softkmt_ReturnAsanHeaderPage" (_page: *mut c_void) {
+        Err(Status::NotSupported)
     }
 
     fn hsaKmtFreeMemory = "softkmt_FreeMemory" (memory: *mut c_void, bytes: u64) {
@@ -340,14 +419,27 @@ exports! {
     fn hsaKmtWaitOnEvent = "softkmt_WaitOnEvent" (event: *mut HsaEvent, milliseconds: u32) {
         let mut events = [event];
         // SAFETY: C's promise, for a list of one.
-        unsafe { wait(events.as_mut_ptr(), 1, false, milliseconds) }
+        unsafe { wait(events.as_mut_ptr(), std::ptr::null_mut(), 1, false, milliseconds) }
+    }
+
+    fn hsaKmtWaitOnEvent_Ext = "softkmt_WaitOnEvent_Ext" (event: *mut HsaEvent, milliseconds: u32, age: *mut u64) {
+        let mut events = [event];
+        // SAFETY: as above.
+        unsafe { wait(events.as_mut_ptr(), age, 1, false, milliseconds) }
     }
 
     fn hsaKmtWaitOnMultipleEvents = "softkmt_WaitOnMultipleEvents" (
         events: *mut *mut HsaEvent, count: u32, all: bool, milliseconds: u32,
     ) {
         // SAFETY: C's promise.
-        unsafe { wait(events, count, all, milliseconds) }
+        unsafe { wait(events, std::ptr::null_mut(), count, all, milliseconds) }
+    }
+
+    fn hsaKmtWaitOnMultipleEvents_Ext = "softkmt_WaitOnMultipleEvents_Ext" (
+        events: *mut *mut HsaEvent, count: u32, all: bool, milliseconds: u32, ages: *mut u64,
+    ) {
+        // SAFETY: C's promise.
+        unsafe { wait(events, ages, count, all, milliseconds) }
     }
 
     fn hsaKmtCreateQueue = "softkmt_CreateQueue" (
@@ -430,17 +522,32 @@ fn number(queue: u64) -> Result<u32, Status> {
 /// Waits for events by their handles, and puts what a memory event brings into its handle.
 ///
 /// # Safety
-/// `list` is null or holds `count` handles of events.
-unsafe fn wait(list: *mut *mut HsaEvent, count: u32, all: bool, milliseconds: u32) -> Result<(), Status> {
+/// `list` is null or holds `count` handles of events; so many ages are at `ages`, or it is null.
+unsafe fn wait(
+    list: *mut *mut HsaEvent,
+    ages: *mut u64,
+    count: u32,
+    all: bool,
+    milliseconds: u32,
+) -> Result<(), Status> {
     let mut events = Vec::with_capacity(count as usize);
+    let mut seen = Vec::new();
     for at in 0..count as usize {
         // SAFETY: `at` is below `count`.
         let handle = unsafe { argument(list.wrapping_add(at).cast_const()) }?;
         // SAFETY: a handle of an event.
         events.push((handle, unsafe { argument(handle.cast_const()) }?));
+        if !ages.is_null() {
+            // SAFETY: as for the handles.
+            seen.push(unsafe { argument(ages.wrapping_add(at).cast_const()) }?);
+        }
     }
     let mut wanted: Vec<HsaEvent> = events.iter().map(|&(_, event)| event).collect();
-    let status = gpu()?.events.wait(&mut wanted, all, milliseconds);
+    let status = gpu()?.events.wait(&mut wanted, &mut seen, all, milliseconds);
+    for (at, age) in seen.into_iter().enumerate() {
+        // SAFETY: as above.
+        unsafe { answer(ages.wrapping_add(at), age) }?;
+    }
     for ((handle, _), event) in events.into_iter().zip(wanted) {
         if event.event_type == EVENT_MEMORY && event.fault_flags != 0 {
             // SAFETY: as above.

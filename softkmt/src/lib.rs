@@ -8,7 +8,8 @@
 //!
 //! | module | subject |
 //! |---|---|
-//! | `exports` | the functions that ROCr 5.2.3 imports, with their version |
+//! | `exports` | the functions that ROCr 5.2.3 and 6.1.2 import, with their version |
+//! | `drm` | what ROCr 6.1.2 asks libdrm of the card |
 //! | `abi` | the thunk's types |
 //! | `topology` | what the machine says it is |
 //! | `memory` | the GPU's address space, and the aliases of registered memory |
@@ -24,6 +25,7 @@ mod abi;
 mod clock;
 mod config;
 mod doorbell;
+mod drm;
 mod event;
 mod exports;
 mod gpu;

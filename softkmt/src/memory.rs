@@ -94,6 +94,9 @@ impl Space {
         if bytes == 0 || !bytes.is_multiple_of(PAGE) {
             return Err(Status::InvalidParameter);
         }
+        if flags & (mem_flags::NO_ADDRESS | mem_flags::ONLY_ADDRESS) != 0 {
+            return Err(Status::NotSupported);
+        }
         let kind = if flags & mem_flags::SCRATCH != 0 { Kind::Scratch } else { Kind::Allocated };
         let mut books = self.books();
         let vram = node == GPU_NODE && kind == Kind::Allocated;
@@ -108,6 +111,11 @@ impl Space {
         let held = Held { kind, node, flags, host, gpu: host, bytes, user_data: 0, references: 1, mapped: false };
         books.held.insert(host, held);
         Ok(host)
+    }
+
+    /// Returns how much device memory is left.
+    pub(crate) fn available(&self) -> u64 {
+        self.vram_bytes - self.books().vram_used
     }
 
     /// Gives an allocation back. Kernels that still use it meet a fault.
@@ -487,6 +495,8 @@ mod tests {
     fn device_memory_is_limited_and_given_back() {
         let space = Space::new(4 * PAGE);
         let first = space.allocate(GPU_NODE, 3 * PAGE, 0, 0).unwrap();
+        assert_eq!(space.available(), PAGE);
+        assert_eq!(space.allocate(GPU_NODE, PAGE, mem_flags::ONLY_ADDRESS, 0), Err(Status::NotSupported));
         assert_eq!(space.allocate(GPU_NODE, 2 * PAGE, 0, 0), Err(Status::NoMemory));
         assert_eq!(space.free(first, PAGE), Err(Status::InvalidParameter));
         space.free(first, 3 * PAGE).unwrap();

@@ -25,6 +25,8 @@ const HEAP_MMIO: u32 = 7;
 const LINK_PCIE: u32 = 2;
 const CACHE_DATA_CPU: u32 = 1 | 1 << 2;
 const CACHE_DATA_GPU: u32 = 1 | 1 << 3;
+/// `AMDGPU_FAMILY_AI`: every GFX9 card.
+pub(crate) const FAMILY_AI: u32 = 141;
 
 /// The page that stands for the GPU's flush registers.
 static REGISTERS: OnceLock<u64> = OnceLock::new();
@@ -75,6 +77,10 @@ pub(crate) fn node(config: &Config, id: u32) -> Option<HsaNodeProperties> {
             node.unique_id = 0x5057_4156_4547_0001;
             node.vgpr_size_per_cu = 512 << 10;
             node.sgpr_size_per_cu = 16 << 10;
+            // ROCr 6 divides by it.
+            node.num_xcc = 1;
+            node.kfd_gpu_id = 1;
+            node.family_id = FAMILY_AI;
             name(&mut node, "Software GPU on softkmt", config.arch.name());
         }
         _ => return None,
