@@ -18,6 +18,8 @@ pub(crate) struct Config {
     pub(crate) host_bytes: u64,
     /// Whether there are copy engines; without them ROCr copies with kernels.
     pub(crate) sdma: bool,
+    /// Whether queues tell their errors as the driver does since Linux 6.5: by an event and a word of reasons.
+    pub(crate) exceptions: bool,
     /// The GPU is lost, as by a reset, once this file is there.
     pub(crate) lose: Option<PathBuf>,
     /// Whether every call is told on standard error.
@@ -25,7 +27,7 @@ pub(crate) struct Config {
 }
 
 impl Config {
-    /// Reads `SOFTKMT_ARCH`, `SOFTKMT_CUS`, `SOFTKMT_VRAM_MIB`, `SOFTKMT_SDMA`, `SOFTKMT_LOSE` and `SOFTKMT_TRACE`.
+    /// Reads `SOFTKMT_ARCH`, `SOFTKMT_CUS`, `SOFTKMT_VRAM_MIB`, `SOFTKMT_SDMA`, `SOFTKMT_EXCEPTIONS`, `SOFTKMT_LOSE` and `SOFTKMT_TRACE`.
     ///
     /// A value that is none is an error: a fixture that guesses would make a test pass for the wrong reason.
     pub(crate) fn read() -> Result<Config, String> {
@@ -50,6 +52,7 @@ impl Config {
             vram_bytes: number("SOFTKMT_VRAM_MIB", 1024, 1 << 20)? << 20,
             host_bytes: 8 << 30,
             sdma: get("SOFTKMT_SDMA").is_none_or(|value| value != "0"),
+            exceptions: get("SOFTKMT_EXCEPTIONS").is_some_and(|value| value != "0"),
             lose: get("SOFTKMT_LOSE").map(PathBuf::from),
             trace: get("SOFTKMT_TRACE").is_some_and(|value| value != "0"),
         })

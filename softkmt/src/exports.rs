@@ -8,7 +8,7 @@ use std::sync::{Arc, OnceLock};
 
 use crate::abi::*;
 use crate::config::Config;
-use crate::gpu::{Gpu, Wanted};
+use crate::gpu::{Errors, Gpu, Wanted};
 use crate::memory::{Held, Kind};
 use crate::{clock, doorbell, drm, sdma, topology};
 
@@ -211,11 +211,13 @@ exports! {
     }
 
     fn hsaKmtRuntimeEnable = "softkmt_RuntimeEnable" (_debug: *mut c_void, _setup: bool) {
-        // ROCr then reports errors through queue_inactive_signal.
-        Err(Status::NotSupported)
+        // Refused, ROCr has errors of queues told through queue_inactive_signal.
+        if gpu()?.config().exceptions { Ok(()) } else { Err(Status::NotSupported) }
     }
 
-    fn hsaKmtRuntimeDisable = "softkmt_RuntimeDisable" () { Err(Status::NotSupported) }
+    fn hsaKmtRuntimeDisable = "softkmt_RuntimeDisable" () {
+        if gpu()?.config().exceptions { Ok(()) } else { Err(Status::NotSupported) }
+    }
 
     fn hsaKmtGetRuntimeCapabilities = "softkmt_GetRuntimeCapabilities" (mask: *mut u32) {
         // The only one there is would be core dumps of the GPU's state.
@@ -444,7 +446,7 @@ exports! {
 
     fn hsaKmtCreateQueue = "softkmt_CreateQueue" (
         node: u32, kind: u32, percentage: u32, priority: i32, ring: *mut c_void, ring_bytes: u64,
-        _event: *mut HsaEvent, resource: *mut HsaQueueResource,
+        event: *mut HsaEvent, resource: *mut HsaQueueResource,
     ) {
         if known(node)? != GPU_NODE {
             return Err(Status::InvalidNodeUnit);
@@ -462,7 +464,14 @@ exports! {
             // Without SDMA queues ROCr copies with its own kernels.
             return Err(Status::NotSupported);
         }
-        let wanted = Wanted { ring: address(ring), ring_bytes, read_pointer: told.read_ptr, percentage, priority };
+        let errors = if gpu()?.config().exceptions && !event.is_null() && told.error_reason != 0 {
+            // SAFETY: C's promise: an event of `hsaKmtCreateEvent`.
+            Some(Errors { reasons: told.error_reason, event: unsafe { argument(event.cast_const()) }?.event_id })
+        } else {
+            None
+        };
+        let read_pointer = told.read_ptr;
+        let wanted = Wanted { ring: address(ring), ring_bytes, read_pointer, percentage, priority, errors };
         let id = gpu()?.create_queue(wanted)?;
         told.queue_id = u64::from(id);
         told.doorbell = doorbell::of(id);

@@ -43,16 +43,40 @@ const READ_DISPATCH_ID: u64 = 128;
 /// Vendor packet format of an indirect buffer of PM4 commands.
 const FORMAT_PM4: u8 = 1;
 
-/// Codes that the packet processor stores into `queue_inactive_signal`.
-mod inactive {
-    pub(super) const INVALID_DIMENSIONS: u64 = 2;
-    pub(super) const INVALID_GROUP_MEMORY: u64 = 4;
-    pub(super) const INVALID_CODE: u64 = 8;
-    pub(super) const INVALID_PACKET: u64 = 32;
-    pub(super) const OUT_OF_REGISTERS: u64 = 128;
-    pub(super) const APERTURE: u64 = 0x2000_0000;
-    pub(super) const ILLEGAL_INSTRUCTION: u64 = 0x4000_0000;
-    pub(super) const TRAP: u64 = 0x8000_0000;
+/// Why a queue stopped, as its owner is told.
+#[derive(Clone, Copy, Debug)]
+struct Stopped {
+    /// What the packet processor stores into `queue_inactive_signal`.
+    inactive: u64,
+    /// The number of the driver's exception (`EC_QUEUE_` in `kfd_ioctl.h`), from 1.
+    exception: u32,
+}
+
+mod stopped {
+    use super::Stopped;
+
+    const fn by(inactive: u64, exception: u32) -> Stopped {
+        Stopped { inactive, exception }
+    }
+
+    pub(super) const INVALID_DIMENSIONS: Stopped = by(2, 16);
+    pub(super) const INVALID_GROUP_MEMORY: Stopped = by(4, 17);
+    pub(super) const INVALID_CODE: Stopped = by(8, 18);
+    pub(super) const INVALID_PACKET: Stopped = by(32, 20);
+    pub(super) const OUT_OF_REGISTERS: Stopped = by(128, 22);
+    pub(super) const APERTURE: Stopped = by(0x2000_0000, 6);
+    pub(super) const ILLEGAL_INSTRUCTION: Stopped = by(0x4000_0000, 4);
+    pub(super) const TRAP: Stopped = by(0x8000_0000, 2);
+    pub(super) const ABORT: Stopped = by(0x8000_0000, 1);
+}
+
+/// Where a queue's errors are told, if not in its `queue_inactive_signal`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Errors {
+    /// Address of the word that has a bit for each exception.
+    pub(crate) reasons: u64,
+    /// The event that is set then.
+    pub(crate) event: u32,
 }
 
 /// An AQL queue as the thunk's caller described it.
@@ -64,6 +88,7 @@ pub(crate) struct Wanted {
     pub(crate) read_pointer: u64,
     pub(crate) percentage: u32,
     pub(crate) priority: i32,
+    pub(crate) errors: Option<Errors>,
 }
 
 struct Queue {
@@ -74,6 +99,7 @@ struct Queue {
     /// From -3 to 3; queues of the highest that have work run, in turns.
     priority: i32,
     failed: bool,
+    errors: Option<Errors>,
     /// Private memory: address and bytes.
     scratch: Mutex<Option<(u64, u64)>>,
 }
@@ -183,8 +209,8 @@ impl Gpu {
             let id = (1..crate::sdma::FIRST_ID).find(|id| !machine.queues.contains_key(id));
             let id = id.ok_or(Status::OutOfResources)?;
             let scratch = Mutex::new(None);
-            let (active, priority) = (wanted.percentage > 0, wanted.priority);
-            let queue = Queue { context, structure, active, priority, failed: false, scratch };
+            let (active, priority, errors) = (wanted.percentage > 0, wanted.priority, wanted.errors);
+            let queue = Queue { context, structure, active, priority, failed: false, errors, scratch };
             machine.queues.insert(id, queue);
             Ok(id)
         })
@@ -310,6 +336,7 @@ impl Gpu {
         let host = QueueHost {
             gpu: self,
             structure: queue.structure,
+            errors: queue.errors,
             scratch: &queue.scratch,
             until: now_ns() + SLICE_NS,
             failed: AtomicU32::new(0),
@@ -329,12 +356,19 @@ impl Gpu {
     }
 
     /// Tells a queue's owner that it stopped.
-    fn raise(&self, structure: u64, code: u64) -> Result<(), MemoryFault> {
+    fn raise(&self, structure: u64, errors: Option<Errors>, why: Stopped) -> Result<(), MemoryFault> {
+        if let Some(errors) = errors {
+            let reason = 1 << (why.exception - 1);
+            self.space.update_u64(errors.reasons, &mut |had| Some(had | reason))?;
+            // Its owner may have destroyed the event, and then waits for none.
+            let _ = self.events.set(errors.event);
+            return Ok(());
+        }
         let signal = self.space.load_acquire_u64(structure + INACTIVE_SIGNAL)?;
         if signal == 0 {
             return Ok(());
         }
-        self.space.store_release_u64(signal + signal::VALUE, code)?;
+        self.space.store_release_u64(signal + signal::VALUE, why.inactive)?;
         let mailbox = self.space.load_acquire_u64(signal + signal::EVENT_MAILBOX)?;
         if mailbox != 0 {
             let event = self.space.load_acquire_u32(signal + signal::EVENT_ID)?;
@@ -367,9 +401,16 @@ fn pause(idle: u32) -> Option<Duration> {
 struct QueueHost<'a> {
     gpu: &'a Gpu,
     structure: u64,
+    errors: Option<Errors>,
     scratch: &'a Mutex<Option<(u64, u64)>>,
     until: u64,
     failed: AtomicU32,
+}
+
+impl QueueHost<'_> {
+    fn raise(&self, why: Stopped) -> Result<(), MemoryFault> {
+        self.gpu.raise(self.structure, self.errors, why)
+    }
 }
 
 impl Host for QueueHost<'_> {
@@ -427,15 +468,17 @@ impl Host for QueueHost<'_> {
                     self.gpu.memory_fault(fault);
                     Ok(())
                 }
-                FaultKind::Memory(_) | FaultKind::Scratch { .. } => self.gpu.raise(self.structure, inactive::APERTURE),
-                FaultKind::Trap { .. } => self.gpu.raise(self.structure, inactive::TRAP),
+                FaultKind::Memory(_) | FaultKind::Scratch { .. } => self.raise(stopped::APERTURE),
+                // `abort()`, by the ABI of LLVM's target.
+                FaultKind::Trap { id: 2 } => self.raise(stopped::ABORT),
+                FaultKind::Trap { .. } => self.raise(stopped::TRAP),
                 FaultKind::IllegalInstruction { .. }
                 | FaultKind::UnsupportedInstruction { .. }
                 | FaultKind::UnsupportedForm { .. }
-                | FaultKind::RegisterOutOfRange { .. } => self.gpu.raise(self.structure, inactive::ILLEGAL_INSTRUCTION),
+                | FaultKind::RegisterOutOfRange { .. } => self.raise(stopped::ILLEGAL_INSTRUCTION),
             },
-            QueueError::Launch { error, .. } => self.gpu.raise(self.structure, launch_code(error)),
-            QueueError::Packet { .. } => self.gpu.raise(self.structure, inactive::INVALID_PACKET),
+            QueueError::Launch { error, .. } => self.raise(launch_code(error)),
+            QueueError::Packet { .. } => self.raise(stopped::INVALID_PACKET),
             QueueError::Memory { fault, .. } => {
                 self.gpu.memory_fault(fault);
                 Ok(())
@@ -448,12 +491,12 @@ impl Host for QueueHost<'_> {
     }
 }
 
-fn launch_code(error: &engine::LaunchError) -> u64 {
+fn launch_code(error: &engine::LaunchError) -> Stopped {
     use engine::LaunchError::{Dimensions, EmptyGrid, Lds, Registers, WorkgroupItems};
     match error {
-        Dimensions { .. } | EmptyGrid { .. } | WorkgroupItems { .. } => inactive::INVALID_DIMENSIONS,
-        Lds { .. } => inactive::INVALID_GROUP_MEMORY,
-        Registers { .. } => inactive::OUT_OF_REGISTERS,
-        _ => inactive::INVALID_CODE,
+        Dimensions { .. } | EmptyGrid { .. } | WorkgroupItems { .. } => stopped::INVALID_DIMENSIONS,
+        Lds { .. } => stopped::INVALID_GROUP_MEMORY,
+        Registers { .. } => stopped::OUT_OF_REGISTERS,
+        _ => stopped::INVALID_CODE,
     }
 }
