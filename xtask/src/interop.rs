@@ -6,6 +6,7 @@
 mod broker;
 pub(crate) mod chain;
 pub(crate) mod cost;
+pub(crate) mod fixture;
 mod place;
 mod programs;
 mod sharing;

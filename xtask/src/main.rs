@@ -50,6 +50,7 @@ cargo xtask COMMAND
   isa [--install]               compare the disassembler with LLVM's
   hsa [--releases] [--install]  compare the HSA declarations with AMD's headers; --releases: also those of Debian 13 and sid
   rocr [--install]              run programs on AMD's runtime on the software GPU
+  rocr --suite trixie           the same on that Debian's runtime, in a tree of it, for gfx90a and gfx942; makes the tree, which takes root
   counts [--update] [--install]  count the instructions of the hot paths, against benches/counts.toml; --update writes them there
   coverage [--check]            write docs/isa-coverage.md from the instruction table; --check only compares
   fuzz [--for TIME] [TARGET...] feed the fuzz targets what the gate does, or other inputs for a time such as 10m
@@ -95,6 +96,10 @@ fn run(arguments: &[&str]) -> Result<()> {
             let [releases, install] = flagged(flags, ["--releases", "--install"])?;
             tools::require(tools::HSA, install)?;
             hsa::check(releases)
+        }
+        ["rocr", "--suite", name] => {
+            tools::require(tools::SUITES, tools::is_root()?)?;
+            rocr::check_suite(interop::suite::Suite::named(name)?)
         }
         ["rocr", ref flags @ ..] => {
             let [install] = flagged(flags, ["--install"])?;

@@ -1,7 +1,8 @@
 //! Programs on AMD's own ROCr on the software GPU: what `rocr-soft` means in this repository's claims.
 //!
 //! Promise: it runs the programs or it fails; nothing is skipped. The tests are those of the fixture `softkmt` and of the product's
-//! `rocr` device, and then HIP programs are tenants of a broker with that device; this command builds the thunk and runs them.
+//! `rocr` device, and then HIP programs are tenants of a broker with that device; this command builds the thunk and runs them. With a suite it does so
+//! on the ROCr of another Debian: programs on the runtime alone, and the device.
 
 use std::fs;
 use std::path::PathBuf;
@@ -10,7 +11,8 @@ use std::process::{Command, Stdio};
 use anyhow::{Context as _, Result, ensure};
 use serde::Deserialize;
 
-use crate::interop::chain;
+use crate::interop::suite::Suite;
+use crate::interop::{chain, fixture};
 
 /// What is built and run together, so that what both depend on is built once: in each, the test binary `rocr`.
 const PACKAGES: [&str; 4] = ["-p", "wavegate-softkmt", "-p", "wavegate"];
@@ -33,6 +35,13 @@ pub(crate) fn check() -> Result<()> {
         .context("cannot run cargo")?;
     ensure!(status.success(), "not everything is right on ROCr ({status}); the messages are above");
     chain::check(&device)
+}
+
+/// Runs the programs of another Debian on its ROCr on the fixture.
+pub(crate) fn check_suite(suite: &Suite) -> Result<()> {
+    let link = thunk()?;
+    let library = link.canonicalize().with_context(|| format!("{} leads nowhere", link.display()))?;
+    fixture::check(suite, &library)
 }
 
 fn cargo() -> Command {

@@ -21,12 +21,20 @@ pub(super) struct Place {
     pub(super) folder: PathBuf,
     /// The other Debian, if it is one.
     tree: Option<PathBuf>,
+    /// What HIP programs are compiled for.
+    archs: &'static [&'static str],
     /// Whether there is OpenCL.
     opencl: bool,
 }
 
 /// Where a tree shows what is not its own.
-const INSIDE: Inside = Inside { wavegate: "/opt/wavegate", sources: "/tests", programs: "/programs", socket: SOCKET };
+const INSIDE: Inside = Inside {
+    wavegate: "/opt/wavegate",
+    fixture: "/opt/softkmt",
+    sources: "/tests",
+    programs: "/programs",
+    socket: SOCKET,
+};
 
 /// Where a tree shows the broker's socket.
 pub(super) const SOCKET: &str = "/run/wavegate";
@@ -34,6 +42,8 @@ pub(super) const SOCKET: &str = "/run/wavegate";
 /// Places inside of a tree.
 pub(super) struct Inside {
     pub(super) wavegate: &'static str,
+    /// For a thunk of ours.
+    pub(super) fixture: &'static str,
     sources: &'static str,
     pub(super) programs: &'static str,
     pub(super) socket: &'static str,
@@ -48,6 +58,11 @@ impl Place {
     /// The same as tests have it: little is left to build where tests were run.
     pub(super) fn as_tested(root: &Path) -> Result<Place> {
         Place::built(root, None, &[], "debug")
+    }
+
+    /// That for a tree.
+    pub(super) fn suite_as_tested(root: &Path, suite: &Suite) -> Result<Place> {
+        Place::built(root, Some(suite), &[], "debug")
     }
 
     fn built(root: &Path, suite: Option<&Suite>, flags: &[&str], below: &str) -> Result<Place> {
@@ -70,8 +85,9 @@ impl Place {
             }
             None => None,
         };
-        fs::create_dir_all(folder.join("bin")).with_context(|| format!("cannot create {}", folder.display()))?;
-        let place = Place { built: target.join(below), folder, opencl: tree.is_some(), tree };
+        let archs = suite.map_or(&["gfx90a"][..], |suite| suite.archs);
+        let place = Place { built: target.join(below), folder, opencl: tree.is_some(), tree, archs };
+        fs::create_dir_all(place.programs()).with_context(|| format!("cannot create {}", place.folder.display()))?;
         if place.tree.is_some() {
             place.install()?;
         }
@@ -85,7 +101,15 @@ impl Place {
     }
 
     pub(super) fn program(&self, name: &str) -> PathBuf {
-        self.folder.join("bin").join(name)
+        self.programs().join(name)
+    }
+
+    /// Returns the folder of the programs: one for each choice of what they are compiled for.
+    fn programs(&self) -> PathBuf {
+        match self.archs {
+            [_] => self.folder.join("bin"),
+            several => self.folder.join(format!("bin-{}", several.join("-"))),
+        }
     }
 
     pub(super) fn library(&self) -> PathBuf {
@@ -111,7 +135,7 @@ impl Place {
         ]);
         bwrap.arg("--ro-bind").arg(self.folder.join("wavegate")).arg(INSIDE.wavegate);
         bwrap.arg("--ro-bind").arg(crate::root().join("tests")).arg(INSIDE.sources);
-        bwrap.arg("--bind").arg(self.folder.join("bin")).arg(INSIDE.programs);
+        bwrap.arg("--bind").arg(self.programs()).arg(INSIDE.programs);
         for (outside, inside) in more {
             bwrap.arg("--bind").arg(outside).arg(inside);
         }
@@ -125,7 +149,7 @@ impl Place {
         } else if HSA.contains(&name) {
             (format!("hsa/{name}.c"), "gcc", &["-O2", "-Wall", "-lhsa-runtime64", "-lpthread"])
         } else {
-            let flags = &["--offload-arch=gfx90a", "-O2", "-Wno-unused-result", "-Wno-unused-value", "-lpthread"];
+            let flags = &["-O2", "-Wno-unused-result", "-Wno-unused-value", "-lpthread"];
             (format!("hip/{name}.cpp"), "hipcc", flags)
         };
         let source = crate::root().join("tests").join(&below);
@@ -137,6 +161,9 @@ impl Place {
             None => (Command::new(program), source.clone(), self.program(name)),
         };
         command.arg(from).arg("-o").arg(to).args(flags);
+        if program == "hipcc" {
+            command.args(self.archs.iter().map(|arch| format!("--offload-arch={arch}")));
+        }
         command.stdin(Stdio::null());
         (command, source)
     }

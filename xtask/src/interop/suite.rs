@@ -19,6 +19,10 @@ pub(crate) struct Suite {
     pub(super) run: &'static [&'static str],
     /// Packages to compile them with.
     build: &'static [&'static str],
+    /// What HIP programs are compiled for.
+    pub(super) archs: &'static [&'static str],
+    /// Whether AMD's runtime asks for its thunk by name, so that it can be given the fixture.
+    pub(super) fixture: bool,
 }
 
 const BUILD: &[&str] = &["libhsa-runtime-dev", "ocl-icd-opencl-dev", "opencl-c-headers", "gcc", "libc6-dev"];
@@ -28,11 +32,15 @@ const SUITES: [Suite; 2] = [
         name: "trixie",
         run: &["rocminfo", "libamdhip64-5", "hipcc", "libamd-comgr2", "rocm-opencl-icd", "clinfo"],
         build: BUILD,
+        archs: &["gfx90a", "gfx942"],
+        fixture: true,
     },
     Suite {
         name: "sid",
         run: &["rocminfo", "libamdhip64-6", "hipcc", "libamd-comgr3", "rocm-opencl-icd", "clinfo"],
         build: BUILD,
+        archs: &["gfx90a"],
+        fixture: false,
     },
 ];
 
