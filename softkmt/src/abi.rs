@@ -216,6 +216,16 @@ pub(crate) struct HsaGpuTileConfig {
 
 #[derive(Clone, Copy)]
 #[repr(C, packed(4))]
+pub(crate) struct HsaGraphicsResourceInfo {
+    pub(crate) memory_address: u64,
+    pub(crate) size_in_bytes: u64,
+    pub(crate) metadata: u64,
+    pub(crate) metadata_size_in_bytes: u32,
+    pub(crate) node_id: u32,
+}
+
+#[derive(Clone, Copy)]
+#[repr(C, packed(4))]
 pub(crate) struct HsaPointerInfo {
     pub(crate) kind: u32,
     pub(crate) node: u32,
@@ -246,6 +256,7 @@ mod tests {
         assert_eq!(size_of::<HsaEventDescriptor>(), 24);
         assert_eq!(size_of::<HsaQueueResource>(), 40);
         assert_eq!(size_of::<HsaPointerInfo>(), 68);
+        assert_eq!(size_of::<HsaGraphicsResourceInfo>(), 32);
         assert_eq!(size_of::<HsaGpuTileConfig>(), 64);
         assert_eq!(size_of::<HsaClockCounters>(), 32);
     }

@@ -1,4 +1,4 @@
-//! What ROCr 6.1.2 asks libdrm's library for AMD cards: the rate of the device's clock, and memory by descriptors, which is refused.
+//! What ROCr 6.1.2 asks libdrm's library for AMD cards: the rate of the device's clock, and buffers apart from addresses, which are refused.
 //!
 //! ROCr names the thunk before libdrm, so that of two functions of a name it gets the thunk's; the system's library, loaded all the same, would take the
 //! handle for a device of its own. Answers are libdrm's: 0, or an error number less than 0. `amdgpu.h` of libdrm 2.4.124 has the types.
@@ -14,7 +14,7 @@ use crate::topology;
 const COUNTER_KHZ: u32 = 100_000;
 /// What an answer says whose argument was none.
 const INVALID: c_int = -libc::EINVAL;
-/// What memory by descriptors is refused with.
+/// What buffers are refused with.
 const REFUSED: c_int = -libc::EOPNOTSUPP;
 
 /// What stands for the card: its address is the handle, and nobody looks behind it.
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn memory_by_descriptors_is_refused() {
+    fn buffers_are_refused() {
         let nothing = std::ptr::null_mut();
         assert!(amdgpu_device_get_fd(device()) < 0);
         assert_eq!(amdgpu_bo_import(device(), 2, 0, nothing), REFUSED);

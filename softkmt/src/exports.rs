@@ -4,11 +4,13 @@
 //! invalid parameter, an unknown node an invalid node. What the fixture does not model is refused with the status a driver without it gives, never faked.
 
 use std::ffi::c_void;
+use std::os::fd::{BorrowedFd, IntoRawFd as _};
 use std::sync::{Arc, OnceLock};
 
 use crate::abi::*;
 use crate::config::Config;
 use crate::gpu::{Errors, Gpu, Wanted};
+use crate::memory::share::Handle;
 use crate::memory::{Held, Kind};
 use crate::{clock, doorbell, drm, sdma, topology};
 
@@ -302,13 +304,6 @@ exports! {
         unsafe { answer(bytes, gpu()?.space.available()) }
     }
 
-    fn hsaKmtExportDMABufHandle = "softkmt_ExportDMABufHandle" (
-        _memory: *mut c_void, _bytes: u64, _descriptor: *mut i32, _offset: *mut u64,
-    ) {
-        // Memory here is the process's own and has no descriptor.
-        Err(Status::NotSupported)
-    }
-
     fn hsaKmtReplaceAsanHeaderPage = "softkmt_ReplaceAsanHeaderPage" (_page: *mut c_void) {
         // As any thunk that was not built with the sanitizer.
         Err(Status::NotSupported)
@@ -361,26 +356,51 @@ exports! {
         gpu()?.space.set_user_data(address(at), address(data))
     }
 
-    fn hsaKmtShareMemory = "softkmt_ShareMemory" (_memory: *mut c_void, _bytes: u64, _handle: *mut [u32; 8]) {
-        Err(Status::NotSupported)
+    fn hsaKmtShareMemory = "softkmt_ShareMemory" (memory: *mut c_void, bytes: u64, handle: *mut Handle) {
+        let shared = gpu()?.still(|space| space.share(address(memory), bytes))?;
+        // SAFETY: C's promise.
+        unsafe { answer(handle, shared) }
     }
 
     fn hsaKmtRegisterSharedHandle = "softkmt_RegisterSharedHandle" (
-        _handle: *const [u32; 8], _memory: *mut *mut c_void, _bytes: *mut u64,
+        handle: *const Handle, memory: *mut u64, bytes: *mut u64,
     ) {
-        Err(Status::NotSupported)
+        // SAFETY: C's promise.
+        unsafe { attach(handle, memory, bytes) }
     }
 
     fn hsaKmtRegisterSharedHandleToNodes = "softkmt_RegisterSharedHandleToNodes" (
-        _handle: *const [u32; 8], _memory: *mut *mut c_void, _bytes: *mut u64, _count: u64, _nodes: *mut u32,
+        handle: *const Handle, memory: *mut u64, bytes: *mut u64, _count: u64, _nodes: *mut u32,
     ) {
-        Err(Status::NotSupported)
+        // SAFETY: C's promise.
+        unsafe { attach(handle, memory, bytes) }
+    }
+
+    fn hsaKmtExportDMABufHandle = "softkmt_ExportDMABufHandle" (
+        memory: *mut c_void, bytes: u64, descriptor: *mut i32, offset: *mut u64,
+    ) {
+        if descriptor.is_null() {
+            return Err(Status::InvalidParameter);
+        }
+        let (made, into) = gpu()?.still(|space| space.descriptor(address(memory), bytes))?;
+        // SAFETY: C's promise; the descriptor is the caller's from here on.
+        unsafe { answer(offset, into).and_then(|()| answer(descriptor, made.into_raw_fd())) }
     }
 
     fn hsaKmtRegisterGraphicsHandleToNodes = "softkmt_RegisterGraphicsHandleToNodes" (
-        _resource: u64, _info: *mut c_void, _count: u64, _nodes: *mut u32,
+        resource: u64, information: *mut HsaGraphicsResourceInfo, _count: u64, _nodes: *mut u32,
     ) {
-        Err(Status::NotSupported)
+        let number = i32::try_from(resource).ok().filter(|&number| number >= 0).ok_or(Status::InvalidHandle)?;
+        if information.is_null() {
+            return Err(Status::InvalidParameter);
+        }
+        // SAFETY: C's promise: a descriptor, open during the call.
+        let descriptor = unsafe { BorrowedFd::borrow_raw(number) };
+        let (memory_address, size_in_bytes) = gpu()?.space.attach_descriptor(descriptor)?;
+        let (metadata, metadata_size_in_bytes, node_id) = (0, 0, GPU_NODE);
+        let told = HsaGraphicsResourceInfo { memory_address, size_in_bytes, metadata, metadata_size_in_bytes, node_id };
+        // SAFETY: C's promise.
+        unsafe { answer(information, told) }
     }
 
     fn hsaKmtCreateEvent = "softkmt_CreateEvent" (
@@ -566,6 +586,20 @@ unsafe fn wait(
     if status == Status::Success { Ok(()) } else { Err(status) }
 }
 
+/// Takes shared memory in, and tells where it is.
+///
+/// # Safety
+/// As [`argument`] and [`answer`].
+unsafe fn attach(handle: *const Handle, memory: *mut u64, bytes: *mut u64) -> Result<(), Status> {
+    if memory.is_null() || bytes.is_null() {
+        return Err(Status::InvalidParameter);
+    }
+    // SAFETY: the caller's promise.
+    let (at, size) = gpu()?.space.attach(&unsafe { argument(handle) }?)?;
+    // SAFETY: the caller's promise.
+    unsafe { answer(memory, at).and_then(|()| answer(bytes, size)) }
+}
+
 /// The one node that memory is ever mapped to.
 static GPU_NODES: [u32; 1] = [GPU_NODE];
 
@@ -576,6 +610,7 @@ fn told(held: &Held) -> HsaPointerInfo {
             Kind::Allocated => 1,
             Kind::Registered => 2,
             Kind::Scratch => 0,
+            Kind::Imported => 4,
         },
         node: held.node,
         mem_flags: held.flags,

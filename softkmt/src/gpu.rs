@@ -266,6 +266,11 @@ impl Gpu {
         self.with(|machine| machine.queues.iter().find(|(_, queue)| queue.structure == structure).map(|(&id, _)| id))
     }
 
+    /// Does something to memory while no queue runs and no engine copies.
+    pub(crate) fn still<R>(&self, then: impl FnOnce(&Space) -> R) -> R {
+        self.with(|_| self.engines.still(|| then(&self.space)))
+    }
+
     /// Takes the machine from whoever runs on it.
     fn with<R>(&self, then: impl FnOnce(&mut Machine) -> R) -> R {
         self.wanted.fetch_add(1, Ordering::SeqCst);

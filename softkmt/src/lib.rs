@@ -12,7 +12,7 @@
 //! | `drm` | what ROCr 6.1.2 asks libdrm of the card |
 //! | `abi` | the thunk's types |
 //! | `topology` | what the machine says it is |
-//! | `memory` | the GPU's address space, and the aliases of registered memory |
+//! | `memory` | the GPU's address space, the aliases of registered memory, and device memory that other processes share |
 //! | `event` | the driver's events |
 //! | `gpu` | the thread that runs queues, suspends them and reports their errors |
 //! | `sdma` | the copy engines |

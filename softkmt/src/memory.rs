@@ -4,7 +4,11 @@
 //! address, its alias, as real thunks give it (HIP 5.2 aborts without); aliases come from a reservation that nobody can touch, so a
 //! program that mixes the two up faults on either side. Kernels see mapped memory only.
 
+pub(crate) mod share;
+
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::os::fd::AsRawFd as _;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -38,6 +42,8 @@ pub(crate) enum Kind {
     Registered,
     /// The reservation that scratch is taken from.
     Scratch,
+    /// Allocated by another process that shares it.
+    Imported,
 }
 
 /// One allocation or registration.
@@ -61,6 +67,8 @@ pub(crate) struct Held {
 struct Books {
     /// By host address.
     held: BTreeMap<u64, Held>,
+    /// The memory objects of allocations that were given away, by host address.
+    objects: BTreeMap<u64, File>,
     vram_used: u64,
     alias_base: u64,
     alias_next: u64,
@@ -122,18 +130,18 @@ impl Space {
     pub(crate) fn free(&self, host: u64, bytes: u64) -> Result<(), Status> {
         let mut books = self.books();
         match books.held.get(&host) {
-            Some(held) if held.bytes == bytes && held.kind != Kind::Registered => {}
+            Some(held) if held.bytes == bytes && matches!(held.kind, Kind::Allocated | Kind::Scratch) => {}
             _ => return Err(Status::InvalidParameter),
         }
         let Some(held) = books.held.remove(&host) else { return Err(Status::InvalidParameter) };
         if held.node == GPU_NODE && held.kind == Kind::Allocated {
             books.vram_used -= bytes;
         }
+        books.objects.remove(&host);
         self.unmap_range(held.gpu, bytes);
         drop(books);
-        // SAFETY: the range is one `map_pages` returned, taken out of the books above, so nobody unmaps it twice; the
-        // program gave it back, so using it from here on is the program's error, as with a driver.
-        unsafe { libc::munmap(std::ptr::with_exposed_provenance_mut(host as usize), bytes as usize) };
+        // SAFETY: the range is one `map_pages` returned, taken out of the books above.
+        unsafe { unmap_pages(host, bytes) };
         Ok(())
     }
 
@@ -185,14 +193,19 @@ impl Space {
         let Some(held) = found.and_then(|host| books.held.get_mut(&host)) else {
             return Err(Status::MemoryNotRegistered);
         };
-        if held.kind != Kind::Registered {
+        if !matches!(held.kind, Kind::Registered | Kind::Imported) {
             return Ok(());
         }
         held.references -= 1;
         if held.references == 0 {
-            let (host, gpu, bytes) = (held.host, held.gpu, held.bytes);
+            let (kind, host, gpu, bytes) = (held.kind, held.host, held.gpu, held.bytes);
             books.held.remove(&host);
             self.unmap_range(gpu, bytes);
+            if kind == Kind::Imported {
+                drop(books);
+                // SAFETY: the range is one `pages_of` returned, taken out of the books above.
+                unsafe { unmap_pages(host, bytes) };
+            }
         }
         Ok(())
     }
@@ -352,6 +365,25 @@ fn map_pages(bytes: u64, fixed: Option<u64>, protection: i32) -> Option<u64> {
     // SAFETY: a new anonymous mapping that replaces nothing.
     let at = unsafe { libc::mmap(wanted, usize::try_from(bytes).ok()?, protection, flags, -1, 0) };
     (at != libc::MAP_FAILED).then(|| at.expose_provenance() as u64)
+}
+
+/// Returns the pages of a file, shared with whoever has it; at `over`, pages of this process are replaced by them.
+fn pages_of(file: &File, bytes: u64, over: Option<u64>) -> Option<u64> {
+    let flags = libc::MAP_SHARED | over.map_or(0, |_| libc::MAP_FIXED);
+    let wanted = std::ptr::without_provenance_mut(over.unwrap_or(0) as usize);
+    let (bytes, protection) = (usize::try_from(bytes).ok()?, libc::PROT_READ | libc::PROT_WRITE);
+    // SAFETY: a new mapping; what `over` names is an allocation of the books, of so many bytes, whose bytes the file has.
+    let at = unsafe { libc::mmap(wanted, bytes, protection, flags, file.as_raw_fd(), 0) };
+    (at != libc::MAP_FAILED).then(|| at.expose_provenance() as u64)
+}
+
+/// Gives pages back.
+///
+/// # Safety
+/// The range is as it was mapped here, and nobody gives it back twice; a program that still uses it is wrong, as with a driver.
+unsafe fn unmap_pages(at: u64, bytes: u64) {
+    // SAFETY: the caller's promise.
+    unsafe { libc::munmap(std::ptr::with_exposed_provenance_mut(at as usize), bytes as usize) };
 }
 
 /// Returns a page of this process for registers that a program may write without effect.

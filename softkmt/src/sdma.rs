@@ -104,6 +104,12 @@ impl Engines {
         self.rings.lock().unwrap_or_else(PoisonError::into_inner).remove(&id).is_some()
     }
 
+    /// Does something while no ring copies.
+    pub(crate) fn still<R>(&self, then: impl FnOnce() -> R) -> R {
+        let _rings = self.rings.lock().unwrap_or_else(PoisonError::into_inner);
+        then()
+    }
+
     /// Does what can be done now.
     pub(crate) fn turn(&self, space: &Space) -> Turn {
         let mut turn = Turn::default();

@@ -34,11 +34,15 @@ fn source(name: &str) -> PathBuf {
 
 /// Returns a program that hipcc made of one of ours.
 fn compiled(name: &str) -> PathBuf {
-    let program = scratch("hip").join(name);
+    compiled_from(&source(&format!("{name}.cpp")))
+}
+
+fn compiled_from(source: &Path) -> PathBuf {
+    let program = scratch("hip").join(source.file_stem().unwrap());
     let made = Command::new("hipcc")
-        .args(["--offload-arch=gfx90a", "-O2", "-o"])
+        .args(["--offload-arch=gfx90a", "-O2", "-Wno-unused-result", "-o"])
         .arg(&program)
-        .arg(source(&format!("{name}.cpp")))
+        .arg(source)
         .output()
         .unwrap_or_else(|error| panic!("hipcc: {error}; what next: cargo xtask rocr --install"));
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
@@ -88,12 +92,13 @@ fn rocminfo_sees_the_gpu() {
 #[ignore = "needs ROCr and hipcc; `cargo xtask rocr` gets them and runs this"]
 fn a_hip_program_computes_what_the_host_computes() {
     let program = compiled("vector_add");
-    let environments: [&[_]; 5] = [
+    let environments: [&[_]; 6] = [
         &[],
         &[("HSA_ENABLE_INTERRUPT", "0")],
         &[("HSA_ENABLE_SDMA", "0")],
         &[("SOFTKMT_SDMA", "0")],
         &[("SOFTKMT_CUS", "1")],
+        &[("SOFTKMT_EXCEPTIONS", "1")],
     ];
     for environment in environments {
         let (output, said) = on_thunk(&[&program], environment);
@@ -108,4 +113,12 @@ fn a_wild_store_is_a_memory_fault_that_names_its_page() {
     let (output, said) = on_thunk(&[&compiled("wild_store")], &[]);
     assert!(!output.status.success(), "{said}");
     assert!(said.contains("Memory access fault by GPU node-1") && said.contains("0xdead0000"), "{said}");
+}
+
+#[test]
+#[ignore = "needs ROCr and hipcc; `cargo xtask rocr` gets them and runs this"]
+fn a_child_adds_to_what_its_parent_shares() {
+    let program = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("tests/hip/ipc.cpp");
+    let (output, said) = on_thunk(&[&compiled_from(&program)], &[]);
+    assert!(output.status.success() && said.contains("ok: ipc"), "{said}");
 }
