@@ -94,7 +94,7 @@ pub(crate) fn check_suite(suite: &Suite) -> Result<()> {
 
 fn start(place: &Place) -> Result<Broker<'_>> {
     let (config, device) = (CONFIG.to_owned(), DEVICE.to_owned());
-    Broker::start(place, &Setup { name: "interop", config, device, processors: None })
+    Broker::start(place, &Setup { name: "interop", config, device, processors: None, fixture: None })
 }
 
 /// The library has AMD's soname, and every function of ROCr 6.4 under its version.

@@ -21,6 +21,8 @@ pub(super) struct Setup {
     pub(super) device: String,
     /// Host processors for the programs, as `taskset` wants them; `None`: where the host puts them.
     pub(super) processors: Option<String>,
+    /// What the tree is shown of the test fixture: then the broker runs there, where its workers find AMD's runtime of that Debian.
+    pub(super) fixture: Option<PathBuf>,
 }
 
 /// How long the broker may take to begin, and sessions to go.
@@ -35,6 +37,8 @@ pub(super) struct Broker<'a> {
     wavegate: PathBuf,
     folder: PathBuf,
     processors: Option<String>,
+    /// Whether the child is a sandbox that has started the broker.
+    sandboxed: bool,
 }
 
 impl<'a> Broker<'a> {
@@ -48,21 +52,30 @@ impl<'a> Broker<'a> {
         let log = fs::File::create(place.folder.join(format!("{}.log", setup.name)))
             .context("cannot write the broker's log")?;
         let wavegate = place.built.join("wavegate");
-        let child = Command::new(&wavegate)
+        let shown =
+            setup.fixture.as_deref().map(|fixture| [(folder.as_path(), place::SOCKET), (fixture, place::FIXTURE)]);
+        let (mut serve, at, sandboxed) = match shown.and_then(|shown| place.inside(&shown)) {
+            Some((mut sandbox, inside)) => {
+                sandbox.arg(Path::new(inside.wavegate).join("bin/wavegate"));
+                (sandbox, PathBuf::from(inside.socket), true)
+            }
+            None => (Command::new(&wavegate), folder.clone(), false),
+        };
+        let child = serve
             .args(["serve", "--device", &setup.device, "--config"])
-            .arg(&config)
+            .arg(at.join("broker.toml"))
             .arg("--socket")
-            .arg(folder.join("tenant.sock"))
+            .arg(at.join("tenant.sock"))
             .arg("--admin-socket")
-            .arg(folder.join("admin.sock"))
+            .arg(at.join("admin.sock"))
             .arg("--state")
-            .arg(folder.join("state.toml"))
+            .arg(at.join("state.toml"))
             .stdin(Stdio::null())
             .stderr(log)
             .spawn()
             .with_context(|| format!("cannot run {}", wavegate.display()))?;
         let processors = setup.processors.clone();
-        let mut broker = Broker { place, child, wavegate, folder, processors };
+        let mut broker = Broker { place, child, wavegate, folder, processors, sandboxed };
         let end = Instant::now() + PATIENCE;
         while !broker.folder.join("tenant.sock").exists() {
             let over = broker.child.try_wait().context("cannot wait for the broker")?;
@@ -134,6 +147,17 @@ impl<'a> Broker<'a> {
         }
     }
 
+    /// Returns the number of the broker's process.
+    fn server(&self) -> Result<String> {
+        let child = self.child.id();
+        if !self.sandboxed {
+            return Ok(child.to_string());
+        }
+        let started = fs::read_to_string(format!("/proc/{child}/task/{child}/children"));
+        let started = started.context("cannot see what the sandbox has started")?;
+        started.split_whitespace().next().map(str::to_owned).context("the sandbox has started nothing")
+    }
+
     fn sessions(&self) -> Option<usize> {
         let socket = self.folder.join("admin.sock");
         let told =
@@ -146,7 +170,7 @@ impl<'a> Broker<'a> {
     pub(super) fn end(mut self) -> Result<()> {
         let over = self.child.try_wait().context("cannot wait for the broker")?;
         ensure!(over.is_none(), "the broker has ended by itself; its log is beside the programs, in interop/");
-        let pid = self.child.id().to_string();
+        let pid = self.server()?;
         let told = Command::new("kill").args(["-TERM", &pid]).status().context("cannot run kill")?;
         ensure!(told.success(), "the broker cannot be told to end ({told})");
         let status = self.child.wait().context("cannot wait for the broker")?;

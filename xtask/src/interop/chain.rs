@@ -11,7 +11,7 @@ use super::{PACKAGES, PATIENCE, Place, Row, judge, one, reclaimed, report, shari
 
 /// What is not run: the device's memory stays in its session and has no addresses of its own; what another tenant may have is asked for by number; and tens of thousands of launches one by one
 /// are as many wake-ups of the fixture's threads.
-const LEFT_OUT: [&str; 5] = ["ipc", "virtual_memory", "props", "launches", "share"];
+pub(super) const LEFT_OUT: [&str; 5] = ["ipc", "virtual_memory", "props", "launches", "share"];
 /// How long the two tenants share, in seconds, and how far from their weights they may be, in points of a hundred: device, worker and programs have
 /// the same host processors.
 const SECONDS: u32 = 5;
@@ -25,7 +25,7 @@ pub(crate) fn check(device: &str) -> Result<()> {
     place.compile()?;
     let start = |name, lines| {
         let (config, device) = (sharing::config(lines), device.to_owned());
-        Broker::start(&place, &Setup { name, config, device, processors: None })
+        Broker::start(&place, &Setup { name, config, device, processors: None, fixture: None })
     };
     let broker = start("chain", "")?;
     let mut rows = vec![rocminfo(&broker)];

@@ -1,7 +1,9 @@
-//! Programs of another Debian on AMD's own runtime of that Debian, on the test fixture and without a broker: whether what we believe of that runtime holds.
+//! Programs of another Debian on AMD's own runtime of that Debian on the test fixture, by themselves and as tenants: whether what we believe of that
+//! runtime holds.
 //!
 //! Promise: rocminfo, the programs of `tests/hip` and of `tests/opencl`, and what a device must do, on every card that the fixture can be and the suite's
-//! compiler knows; a program passes if it says that its results are right and ends as it should. What is left out is named with its reason.
+//! compiler knows; then the programs of `tests/hip` over drop-in, broker and worker on that runtime. A program passes if it says that its results
+//! are right and ends as it should. What is left out is named with its reason.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,13 +12,13 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 
-use super::broker::{Outcome, run};
-use super::place::{Inside, Place};
-use super::programs::{Expected, OPENCL, PROGRAMS};
+use super::broker::{Broker, Outcome, Setup, run};
+use super::place::{FIXTURE, Inside, Place};
+use super::programs::{Expected, OPENCL, PROGRAMS, Program};
 use super::suite::Suite;
-use super::{PATIENCE, Row, judge, report};
+use super::{PATIENCE, Row, chain, judge, reclaimed, report};
 
-/// What is not run, and on which card if not on all.
+/// What is not run by itself, and on which card if not on all.
 const LEFT_OUT: [(&str, Option<&str>); 3] = [
     // The fixture says that it is a driver without memory apart from addresses.
     ("virtual_memory", None),
@@ -25,14 +27,10 @@ const LEFT_OUT: [(&str, Option<&str>); 3] = [
     // It says of other GFX9 cards that they have images, so that nothing is refused as the program expects.
     ("texture", Some("gfx90a")),
 ];
-/// How the fixture is made, as `props` expects it; errors are told as by that Debian's kernel.
-const SHAPE: [(&str, &str); 5] = [
-    ("SOFTKMT_CUS", "4"),
-    ("SOFTKMT_VRAM_MIB", "1024"),
-    ("SOFTKMT_EXCEPTIONS", "1"),
-    ("EXPECT_CUS", "4"),
-    ("EXPECT_VRAM_MIB", "1024"),
-];
+/// What the fixture is, whatever card; errors are told as by that Debian's kernel.
+const SHAPE: &str = "SOFTKMT_CUS=4\nSOFTKMT_VRAM_MIB=1024\nSOFTKMT_EXCEPTIONS=1\n";
+/// The same as `props` expects it.
+const EXPECTED: [(&str, &str); 2] = [("EXPECT_CUS", "4"), ("EXPECT_VRAM_MIB", "1024")];
 /// Programs again, with one thing otherwise: without interrupts, without copy engines by AMD's choice and by the card's, on one compute unit, and with
 /// errors told as by older kernels.
 const AGAIN: [(&str, (&str, &str)); 6] = [
@@ -45,6 +43,8 @@ const AGAIN: [(&str, (&str, &str)); 6] = [
 ];
 /// What AMD's runtime says of a wild store before it aborts.
 const FAULT: Expected = Expected::Signal(6, "Memory access fault by GPU node-1");
+/// Our own device on that runtime, as the tree has it.
+const DEVICE: &str = "rocr:0,vram=256MiB,thunk=/opt/softkmt/libhsakmt.so.1";
 /// How long everything that a device must do may take.
 const DEVICE_PATIENCE: Duration = Duration::from_secs(400);
 
@@ -52,8 +52,8 @@ const DEVICE_PATIENCE: Duration = Duration::from_secs(400);
 struct Card<'a> {
     place: &'a Place,
     arch: &'static str,
-    /// The thunk, by the name that AMD's runtime asks for.
-    thunk: &'a Path,
+    /// The folder with the thunk, by the name that AMD's runtime asks for, and what says which card it is.
+    fixture: PathBuf,
     /// What stands for the device file, and what the kernel says of its driver.
     kfd: PathBuf,
     driver: PathBuf,
@@ -68,19 +68,16 @@ pub(crate) fn check(suite: &Suite, thunk: &Path) -> Result<()> {
     );
     let place = Place::suite_as_tested(&crate::root(), suite)?;
     place.compile()?;
-    let (kfd, driver) = (place.folder.join("kfd"), place.folder.join("initstate"));
-    for (file, text) in [(&kfd, ""), (&driver, "live\n")] {
-        fs::write(file, text).with_context(|| format!("cannot write {}", file.display()))?;
-    }
     let mut rows = Vec::new();
     for &arch in suite.archs {
-        let card = Card { place: &place, arch, thunk, kfd: kfd.clone(), driver: driver.clone() };
+        let card = Card::new(&place, arch, thunk)?;
         rows.push(card.rocminfo());
         let programs = PROGRAMS.iter().filter(|program| wanted(program.name, arch) && !told(program.environment));
         rows.extend(programs.map(|program| card.program(program.name, None)));
         rows.extend(AGAIN.iter().map(|&(name, otherwise)| card.program(name, Some(otherwise))));
         rows.extend(OPENCL.iter().map(|name| card.program(name, None)));
         rows.push(card.device());
+        rows.extend(card.tenants()?);
     }
     report(&rows, &place.versions(&[suite.run, &["libhsa-runtime64-1"]].concat()))
 }
@@ -104,19 +101,32 @@ fn told(environment: &[(&str, &str)]) -> bool {
     environment.iter().any(|(name, _)| name.starts_with("WAVEGATE_"))
 }
 
-impl Card<'_> {
+impl<'a> Card<'a> {
+    fn new(place: &'a Place, arch: &'static str, thunk: &Path) -> Result<Card<'a>> {
+        let fixture = place.folder.join(format!("softkmt-{arch}"));
+        fs::create_dir_all(&fixture).with_context(|| format!("cannot create {}", fixture.display()))?;
+        let library = fixture.join("libhsakmt.so.1");
+        // One that is still in use keeps its bytes; that there is none is as good.
+        let _ = fs::remove_file(&library);
+        fs::copy(thunk, &library).with_context(|| format!("cannot write {}", library.display()))?;
+        let (kfd, driver) = (place.folder.join("kfd"), place.folder.join("initstate"));
+        let shape = format!("SOFTKMT_ARCH={arch}\n{SHAPE}");
+        for (file, text) in [(&fixture.join("softkmt.conf"), shape.as_str()), (&kfd, ""), (&driver, "live\n")] {
+            fs::write(file, text).with_context(|| format!("cannot write {}", file.display()))?;
+        }
+        Ok(Card { place, arch, fixture, kfd, driver })
+    }
+
     /// Returns a command in the tree that has the card, and where things are in it.
     fn tree(&self) -> (Command, Inside) {
         // PANIC: `check` has prepared a place with a tree.
-        let (mut command, inside) = self.place.inside(&[]).expect("a tree");
-        let library = format!("{}/libhsakmt.so.1", inside.fixture);
-        command.arg("--ro-bind").arg(self.thunk).arg(library);
+        let (mut command, inside) = self.place.inside(&[(&self.fixture, FIXTURE)]).expect("a tree");
         command.arg("--bind").arg(&self.kfd).arg("/dev/kfd");
         // What programs ask of the machine, and what rocminfo asks of the driver.
         command.args(["--tmpfs", "/sys", "--ro-bind", "/sys/devices", "/sys/devices"]);
         command.arg("--ro-bind").arg(&self.driver).arg("/sys/module/amdgpu/initstate");
-        command.env("LD_LIBRARY_PATH", inside.fixture).env("SOFTKMT_ARCH", self.arch).env("EXPECT_ARCH", self.arch);
-        command.envs(SHAPE).env_remove("ROCR_VISIBLE_DEVICES");
+        command.env("LD_LIBRARY_PATH", FIXTURE).env("EXPECT_ARCH", self.arch).envs(EXPECTED);
+        command.env_remove("ROCR_VISIBLE_DEVICES");
         (command, inside)
     }
 
@@ -144,11 +154,39 @@ impl Card<'_> {
     fn device(&self) -> Row {
         let (mut command, inside) = self.tree();
         command.arg(Path::new(inside.wavegate).join("bin/wavegate")).args(["doctor", "--run", "--device"]);
-        command.arg(format!("rocr:0,vram=256MiB,thunk={}/libhsakmt.so.1", inside.fixture));
+        command.arg(DEVICE);
         self.row("wavegate doctor --run", run(command, DEVICE_PATIENCE), |outcome| {
             ensure!(outcome.code == Some(0), "it ended with {}", outcome.end());
             all_right(&outcome.text).context("it does not say that everything is right")
         })
+    }
+
+    /// The programs over drop-in, broker and worker.
+    fn tenants(&self) -> Result<Vec<Row>> {
+        let (config, device) = (super::CONFIG.to_owned(), DEVICE.to_owned());
+        let fixture = Some(self.fixture.clone());
+        let broker =
+            Broker::start(self.place, &Setup { name: "chain-suite", config, device, processors: None, fixture })?;
+        let run_as_tenant = |program: &Program| {
+            let seen = run(broker.tenant(program.name).envs(program.environment.iter().copied()), PATIENCE);
+            let settings = program.environment.iter().map(|(key, value)| format!(" {key}={value}"));
+            let what = format!("tenant {}{}", program.name, settings.collect::<String>());
+            self.row(&what, seen, |outcome| program.expected.judge(program.name, outcome))
+        };
+        let programs = PROGRAMS.iter().filter(|program| !chain::LEFT_OUT.contains(&program.name));
+        let shown = run(broker.command("rocminfo", false), PATIENCE);
+        let mut rows = vec![self.row("tenant rocminfo", shown, |outcome| {
+            ensure!(outcome.code == Some(0), "it ended with {}", outcome.end());
+            ensure!(
+                outcome.text.contains(self.arch) && outcome.text.contains("*** Done ***"),
+                "it does not show the card"
+            );
+            Ok("right".to_owned())
+        })];
+        rows.extend(programs.map(run_as_tenant));
+        rows.push(reclaimed(&broker));
+        broker.end()?;
+        Ok(rows)
     }
 
     fn row(&self, what: &str, seen: Result<Outcome>, verdict: impl FnOnce(&Outcome) -> Result<String>) -> Row {
@@ -176,6 +214,11 @@ mod tests {
             assert_eq!(all_right(wrong), None, "{wrong}");
         }
         assert_eq!(all_right("0 of 0 right, 0 not offered, 0 wrong"), None);
+    }
+
+    #[test]
+    fn the_device_has_the_thunk_that_the_tree_shows() {
+        assert!(DEVICE.ends_with(&format!("thunk={FIXTURE}/libhsakmt.so.1")));
     }
 
     #[test]

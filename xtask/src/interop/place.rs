@@ -28,22 +28,17 @@ pub(super) struct Place {
 }
 
 /// Where a tree shows what is not its own.
-const INSIDE: Inside = Inside {
-    wavegate: "/opt/wavegate",
-    fixture: "/opt/softkmt",
-    sources: "/tests",
-    programs: "/programs",
-    socket: SOCKET,
-};
+const INSIDE: Inside = Inside { wavegate: "/opt/wavegate", sources: "/tests", programs: "/programs", socket: SOCKET };
 
 /// Where a tree shows the broker's socket.
 pub(super) const SOCKET: &str = "/run/wavegate";
 
+/// Where a tree shows the test fixture.
+pub(super) const FIXTURE: &str = "/opt/softkmt";
+
 /// Places inside of a tree.
 pub(super) struct Inside {
     pub(super) wavegate: &'static str,
-    /// For a thunk of ours.
-    pub(super) fixture: &'static str,
     sources: &'static str,
     pub(super) programs: &'static str,
     pub(super) socket: &'static str,
