@@ -26,8 +26,8 @@ use super::gate::Gate;
 use super::session::{Life, Worker};
 use crate::device::spec::DeviceSpec;
 
-/// Most descriptors a worker can have open. It keeps about ten and closes what it has mapped or handed on.
-const WORKER_DESCRIPTORS: u64 = 256;
+/// Most descriptors a worker can have open. It has about ten, some more while it answers, and keeps those of 1024 buffers, so that others can be shown them.
+const WORKER_DESCRIPTORS: u64 = 64 + 1024;
 /// Most processes and threads a worker's user can have: one per compute unit of the largest device, and some.
 const WORKER_THREADS: u64 = 512;
 /// Variables a worker inherits, for whoever looks for a bug in one.
