@@ -265,7 +265,7 @@ pub const SESSIONS_MAX: u32 = 16_384;
 /// Most tenants of a configuration, and most groups.
 pub const TENANTS_MAX: usize = 16_384;
 /// Most devices of a broker.
-pub const DEVICES_MAX: usize = 64;
+pub const DEVICES_MAX: usize = proto::limits::DEVICES_MAX;
 /// Most partitions of a device.
 pub const PARTITIONS_MAX: usize = 16;
 

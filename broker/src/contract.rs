@@ -5,6 +5,7 @@
 //! survived: the state machine believes only what an answer says about the lease it asked about.
 
 use alloc::boxed::Box;
+use alloc::vec::Vec;
 
 use proto::gate::{GateWord, Level, Scrub, StopReason};
 use proto::message::opening::Hello;
@@ -88,6 +89,15 @@ pub enum Input {
         peer: Peer,
         /// What it said.
         hello: Result<Hello, Violation>,
+    },
+    /// The first packet of a tenant's connection asks which devices there are.
+    ListDevices {
+        /// The connection.
+        connection: ConnectionId,
+        /// Who is at the other end.
+        peer: Peer,
+        /// The tenant it would be.
+        tenant: Option<TenantName>,
     },
     /// The tenant's process died (its pidfd is readable), or it closed its socket before its worker had it.
     TenantDied {
@@ -180,6 +190,13 @@ pub enum Action {
         connection: ConnectionId,
         /// Why.
         code: RefuseCode,
+    },
+    /// Tell a connection which devices its tenant may use, and close it.
+    TellDevices {
+        /// The connection.
+        connection: ConnectionId,
+        /// Their indices among the configured ones, in order.
+        devices: Vec<u32>,
     },
     /// Create gate, session page and eventfd, start a worker and send it `Start` with the tenant's socket; from then on watch
     /// the processes of both. Keep a descriptor of the tenant's socket for [`Action::EndTenant`]. Answer:

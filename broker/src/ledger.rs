@@ -236,6 +236,17 @@ impl Ledger {
         Ok(charge)
     }
 
+    /// Offers memory of a session to its own tenant no more. Returns whether nobody may join it any more.
+    pub fn withdraw(&mut self, session: SessionId, id: ChargeId) -> bool {
+        let Some(offer) = self.shared.get_mut(&id).filter(|offer| offer.owner == session) else { return false };
+        offer.own = false;
+        let over = offer.grants.is_empty();
+        if over {
+            self.shared.remove(&id);
+        }
+        over
+    }
+
     /// Returns whether a tenant may join memory and write to it (true), or only read (false); `None` if it may not.
     fn right(&self, config: &Config, tenant: &TenantName, memory: ChargeId) -> Option<(Charge, bool)> {
         let offer = self.shared.get(&memory)?;
@@ -249,8 +260,8 @@ impl Ledger {
         allowed(false).then(|| (owner, grant.write && allowed(true)))
     }
 
-    /// Enters a charge for memory that another session offers, which is the host's, or of the same device. It counts together with the
-    /// others for it.
+    /// Enters a charge for memory that another session offers: of the same tenant, or the host's, or of the same device. It counts together with
+    /// the others for it, on the device that it is in.
     pub fn join(
         &mut self,
         config: &Config,
@@ -262,7 +273,7 @@ impl Ledger {
     ) -> Result<Joined, Denied> {
         let no = |code| Denied { code, asked: bytes.0, limit: 0, used: 0 };
         // One answer for all that it has no right to: a stranger learns nothing.
-        let reaches = |c: &Charge| c.device == device || Usage::of(c.kind, 1).vram == 0;
+        let reaches = |c: &Charge| c.tenant == tenant || c.device == device || Usage::of(c.kind, 1).vram == 0;
         let found = self.right(config, &tenant, memory).filter(|(owner, _)| reaches(owner));
         let (owner, write) = found.ok_or(no(DenyCode::UnknownObject))?;
         if bytes.round_up_to_page() != Some(owner.bytes) {
@@ -353,6 +364,11 @@ impl Ledger {
     /// Whether anybody may join this memory.
     pub fn is_shared(&self, memory: ChargeId) -> bool {
         self.shared.contains_key(&memory)
+    }
+
+    /// Whether several have this memory.
+    pub fn is_joined(&self, memory: ChargeId) -> bool {
+        self.holders.contains_key(&memory)
     }
 
     /// Returns a session's charges.
@@ -512,11 +528,6 @@ mod tests {
             Err(DenyCode::UnknownObject),
             "another tenant's"
         );
-        assert_eq!(
-            code(ledger.join(&config, 1, red, b, memory, bytes)),
-            Err(DenyCode::UnknownObject),
-            "another device's"
-        );
         assert_eq!(code(ledger.join(&config, 0, red, b, memory, Bytes(PAGE))), Err(DenyCode::Size));
         let joined = ledger.join(&config, 0, red, b, memory, bytes).unwrap().id;
         let again = ledger.join(&config, 0, red, b, memory, bytes).unwrap().id;
@@ -612,25 +623,56 @@ mod tests {
     }
 
     #[test]
-    fn memory_of_the_host_is_shared_across_devices_and_a_devices_is_not() {
-        let (mut config, red, _) = world();
+    fn memory_is_shared_across_devices_and_a_devices_only_inside_its_tenant() {
+        let (mut config, red, blue) = world();
+        config.tenants[0].shares = alloc::vec![ShareRule { with: blue, write: true }];
         config.devices.push(config.devices[0].clone());
         let mut ledger = Ledger::default();
         let (maker, user) = (SessionId(1), SessionId(2));
-        let mut joined = |kind| {
+        let mut joined = |kind, by, to: Option<Grant>| {
             let (id, bytes) = ledger.enter(&config, 0, red, maker, kind, Bytes(PAGE)).unwrap();
-            ledger.share(&config, maker, id, None).unwrap();
-            ledger.join(&config, 1, red, user, id, bytes).map(|_| ()).map_err(|denied| denied.code)
+            ledger.share(&config, maker, id, to).unwrap();
+            ledger.join(&config, 1, by, user, id, bytes).map(|_| ()).map_err(|denied| denied.code)
         };
-        for kind in [ChargeKind::Host, ChargeKind::Kernarg, ChargeKind::Signals] {
-            assert_eq!(joined(kind), Ok(()), "{kind}");
+        for kind in [ChargeKind::Host, ChargeKind::Kernarg, ChargeKind::Signals, ChargeKind::Vram] {
+            assert_eq!(joined(kind, red, None), Ok(()), "{kind}");
         }
-        assert_eq!(joined(ChargeKind::Vram), Err(DenyCode::UnknownObject));
-        assert_eq!((ledger.usage(&red).host, ledger.usage_on(1, &red).host), (3 * PAGE, 0), "once, where it was made");
+        let grant = Some(Grant { tenant: blue, write: true });
+        assert_eq!(joined(ChargeKind::Host, blue, grant), Ok(()));
+        assert_eq!(joined(ChargeKind::Vram, blue, grant), Err(DenyCode::UnknownObject), "another tenant's");
+        let used = |ledger: &Ledger| [0, 1].map(|device| ledger.usage_on(device, &red));
+        let (all, none) = (Usage { host: 4 * PAGE, vram: 2 * PAGE, queues: 0 }, Usage::default());
+        assert_eq!(used(&ledger), [all, none], "once, where it was made");
         ledger.release_session(maker);
-        assert_eq!(ledger.usage_on(0, &red).host, 3 * PAGE);
+        assert_eq!(used(&ledger), [Usage { vram: PAGE, ..all }, none]);
         ledger.release_session(user);
         assert!(ledger.is_zero());
+    }
+
+    #[test]
+    fn what_is_offered_no_more_stays_with_who_has_it() {
+        let (mut config, red, blue) = world();
+        config.tenants[0].shares = alloc::vec![ShareRule { with: blue, write: false }];
+        let mut ledger = Ledger::default();
+        let (maker, user, other) = (SessionId(1), SessionId(2), SessionId(3));
+        let (id, bytes) = ledger.enter(&config, 0, red, maker, ChargeKind::Host, Bytes(PAGE)).unwrap();
+        assert!(!ledger.withdraw(maker, id), "it is not offered");
+        ledger.share(&config, maker, id, None).unwrap();
+        assert!(!ledger.withdraw(user, id) && ledger.is_shared(id), "another session's");
+        let joined = ledger.join(&config, 1, red, user, id, bytes).unwrap().id;
+        assert!(ledger.withdraw(maker, id) && !ledger.is_shared(id) && ledger.is_joined(id));
+        assert!(ledger.join(&config, 0, red, other, id, bytes).is_err());
+        ledger.release(maker, id).unwrap();
+        assert_eq!(ledger.usage(&red).host, PAGE, "its user has it still");
+        ledger.release(user, joined).unwrap();
+        assert!(ledger.is_zero() && !ledger.is_joined(id));
+        // A grant to another tenant stands.
+        let (id, bytes) = ledger.enter(&config, 0, red, maker, ChargeKind::Host, Bytes(PAGE)).unwrap();
+        ledger.share(&config, maker, id, None).unwrap();
+        ledger.share(&config, maker, id, Some(Grant { tenant: blue, write: false })).unwrap();
+        assert!(!ledger.withdraw(maker, id) && ledger.is_shared(id));
+        assert!(ledger.join(&config, 0, red, user, id, bytes).is_err());
+        assert!(ledger.join(&config, 0, blue, other, id, bytes).is_ok());
     }
 
     #[test]

@@ -145,6 +145,7 @@ impl Broker {
         self.touched.clear();
         match input {
             Input::Hello { connection, peer, hello } => self.handle_hello(now, connection, peer, hello),
+            Input::ListDevices { connection, peer, tenant } => self.handle_list(connection, peer, tenant.as_ref()),
             Input::TenantDied { session } => self.end(now, session, EndReason::TenantDied, By::Killing),
             Input::WorkerSpawned { session, pid } => match self.sessions.get_mut(&session) {
                 Some(s) => s.worker_pid = pid,
@@ -254,6 +255,21 @@ impl Broker {
             Err(code) => {
                 self.act(Action::Refuse { connection, code });
                 self.emit(Event::Refused { peer, code, violation });
+            }
+        }
+    }
+
+    /// Tells a tenant what it may use. Nothing of it is kept, so a paused tenant is told, too.
+    fn handle_list(&mut self, connection: ConnectionId, peer: Peer, wanted: Option<&TenantName>) {
+        let tenant = match self.shutting_down {
+            true => Err(RefuseCode::ShuttingDown),
+            false => tenant_of(&self.config, &peer, wanted),
+        };
+        match tenant.map(|tenant| self.devices_of(tenant)) {
+            Ok(devices) => self.act(Action::TellDevices { connection, devices }),
+            Err(code) => {
+                self.act(Action::Refuse { connection, code });
+                self.emit(Event::Refused { peer, code, violation: None });
             }
         }
     }
@@ -378,13 +394,15 @@ impl Broker {
             Ok(WorkerReport::ChargeRequest(wanted)) => self.handle_charge_request(now, session, request, &wanted),
             Ok(WorkerReport::ReleaseCharge(released)) => {
                 let (offered, before) = (self.ledger.is_shared(released.charge), self.ledger.total());
+                let joined = self.ledger.is_joined(released.charge);
                 match self.ledger.release(session, released.charge) {
                     Some(charge) => {
                         if offered {
                             self.act(Action::ForgetMemory { memory: released.charge });
                         }
                         // With shared memory the session cannot know what its tenant uses now.
-                        let knows = if offered || charge.memory != released.charge { None } else { Some(session) };
+                        let alone = !offered && !joined && charge.memory == released.charge;
+                        let knows = alone.then_some(session);
                         // Whoever joined memory may leave it and come back as often as it likes: that is no news for its owner.
                         if self.ledger.total() != before || knows.is_none() && charge.tenant == tenant {
                             self.tell_usage(&charge.tenant, knows);
@@ -404,6 +422,11 @@ impl Broker {
                     }
                     Ok(charge) => self.deny(session, tenant, request, Denied::ending(charge.bytes.0)),
                     Err(denied) => self.deny(session, tenant, request, denied),
+                }
+            }
+            Ok(WorkerReport::WithdrawCharge(offer)) => {
+                if self.ledger.withdraw(session, offer.charge) {
+                    self.act(Action::ForgetMemory { memory: offer.charge });
                 }
             }
             Ok(WorkerReport::JoinCharge(wanted)) => self.handle_join(now, session, request, &wanted),

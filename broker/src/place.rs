@@ -9,7 +9,7 @@ use proto::{Instant, PartitionId, SessionId, TenantName, Violation};
 
 use crate::config::{Config, Placement, TenantConfig};
 use crate::contract::Action;
-use crate::lessor::Holder;
+use crate::lessor::{Holder, Lessor};
 use crate::machine::{Broker, Phase};
 
 /// How much is on a device, as far as placement is concerned.
@@ -47,6 +47,13 @@ impl Broker {
             Placement::Spread => candidates().min_by_key(spread),
             Placement::Pack => packed().or_else(|| candidates().min_by_key(spread)),
         }
+    }
+
+    /// Returns the devices that a tenant may use, in order.
+    pub(crate) fn devices_of(&self, tenant: &TenantConfig) -> alloc::vec::Vec<u32> {
+        let usable = |lessor: &&Lessor| self.config.may_use(tenant, lessor.device, lessor.partition);
+        // One partition of a device at most is a tenant's, and the places are in the order of the devices.
+        self.lessors.iter().filter(usable).map(|lessor| lessor.device as u32).collect()
     }
 
     /// Returns the load of the device of every place.

@@ -298,3 +298,18 @@ fn refusals_say_what_is_still_available() {
     config.devices.push(DeviceConfig::whole(Bytes(1)));
     assert_eq!(w.admin(AdminCommand::Reload(config)), Err(AdminError::Config(ConfigError::Layout)));
 }
+
+#[test]
+fn a_tenant_is_told_the_devices_it_may_use() {
+    let mut config = divided(&[weighted("anybody", 100), in_partition(weighted("right", 100), "right")]);
+    config.devices.insert(0, DeviceConfig::whole(Bytes(1 << 30)));
+    config.devices.push(DeviceConfig::whole(Bytes(1 << 30)));
+    let mut w = World::new(config);
+    assert_eq!(w.devices(1000, None), Ok(vec![0, 1, 2]));
+    assert_eq!(w.devices(1001, None), Ok(vec![1]), "only there is its partition");
+    assert_eq!(w.devices(1001, Some("anybody")), Err(RefuseCode::NotThatTenant));
+    w.admin(AdminCommand::TenantPause(name("anybody"))).unwrap();
+    assert_eq!(w.devices(1000, None), Ok(vec![0, 1, 2]), "it may know what it will have again");
+    w.admin(AdminCommand::Shutdown).unwrap();
+    assert_eq!(w.devices(1000, None), Err(RefuseCode::ShuttingDown));
+}

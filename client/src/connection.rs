@@ -55,6 +55,10 @@ pub(crate) struct Connection {
     listener: OnceLock<Box<dyn Fn() + Send + Sync>>,
     /// Called with every address of an alias that a kernel waits for.
     touched: OnceLock<Box<dyn Fn(u64) + Send + Sync>>,
+    /// Queues that the session has: without one its worker waits for no signal.
+    queues: AtomicU32,
+    /// The session whose signals are this one's too: those who wait for them hear the news of both.
+    first: OnceLock<Weak<Connection>>,
 }
 
 /// Where threads of this process may sleep.
@@ -80,15 +84,13 @@ impl Connection {
             habit: Habit::default(),
             listener: OnceLock::new(),
             touched: OnceLock::new(),
+            queues: AtomicU32::new(0),
+            first: OnceLock::new(),
         }
     }
 
     fn asked(&self) -> MutexGuard<'_, Asked> {
         self.asked.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(crate) fn channel(&self) -> &Channel {
-        &self.channel
     }
 
     pub(crate) fn is_ours(&self) -> bool {
@@ -114,6 +116,15 @@ impl Connection {
 
     pub(crate) fn on_touch(&self, touched: Box<dyn Fn(u64) + Send + Sync>) -> bool {
         self.touched.set(touched).is_ok()
+    }
+
+    pub(crate) fn queues(&self) -> &AtomicU32 {
+        &self.queues
+    }
+
+    /// Has the news of this connection told to those who wait for signals of another one, too. Returns whether that was not so before.
+    pub(crate) fn follow(&self, first: &Arc<Connection>) -> bool {
+        self.first.set(Arc::downgrade(first)).is_ok()
     }
 
     pub(crate) fn register(&self, sleepers: Sleepers) {
@@ -183,6 +194,14 @@ impl Connection {
             }
             asked = self.heard.wait(asked).unwrap_or_else(PoisonError::into_inner);
         }
+    }
+
+    /// An answer of the wrong kind: the worker is not what it should be, so the connection ends.
+    pub(crate) fn misunderstood(&self, answer: &TenantAnswer) -> ClientError {
+        let end = End::of(EndReason::WorkerViolation, &format!("it answered with {}", answer.facts().name));
+        self.finish(end.clone());
+        let _ = self.channel.shutdown();
+        self.ended().cloned().unwrap_or(end).into()
     }
 
     /// Says goodbye and waits until the worker has hung up, or is hung up on.
@@ -304,6 +323,10 @@ impl Connection {
                     }
                 }
             }
+        }
+        drop(all);
+        if let Some(first) = self.first.get().and_then(Weak::upgrade) {
+            first.ring_sleepers();
         }
     }
 }

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use proto::message::tenant::DeviceName;
+
 use crate::error::ConnectError;
 use crate::session::Client;
 
@@ -33,5 +35,15 @@ impl Client {
     /// `wavegate run`.
     pub fn from_environment() -> Result<Self, ConnectError> {
         Self::connect(&socket(), tenant().as_deref())
+    }
+
+    /// The same on the device of an index.
+    pub fn from_environment_on(device: u32) -> Result<Self, ConnectError> {
+        Self::connect_on(&socket(), tenant().as_deref(), device)
+    }
+
+    /// Returns the devices that a program with this environment may use.
+    pub fn devices_from_environment() -> Result<Vec<DeviceName>, ConnectError> {
+        Self::devices(&socket(), tenant().as_deref())
     }
 }

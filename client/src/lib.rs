@@ -44,6 +44,7 @@ mod queue;
 mod session;
 mod signal;
 mod signal_sharing;
+mod together;
 
 pub use code::{Code, Kernel, Symbol};
 pub use copies::Staging;
@@ -55,9 +56,10 @@ pub use queue::{Dispatch, Queue, QueueType, READ_INDEX, WRITE_INDEX};
 pub use session::Client;
 pub use signal::{Condition, Signal, SignalRef};
 pub use signal_sharing::SharedSignal;
+pub use together::Mirror;
 
 pub use proto::ShareId;
-pub use proto::message::tenant::{BufferKind, MemoryUse, SymbolKind};
+pub use proto::message::tenant::{BufferKind, DeviceName, MemoryUse, SymbolKind};
 pub use proto::message::tenant::{CuMask, QueuePriority};
 pub use proto::message::{DenyCode, DeviceFacts, EndReason, Fault, FaultKind, RefuseCode};
 pub use sys::clock::Deadline;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use proto::limits::PAGE_BYTES;
-use proto::message::tenant::{AllocBuffer, BufferKind, ExportBuffer, FreeBuffer, ImportBuffer};
+use proto::message::tenant::{AllocBuffer, BufferKind, ExportBuffer, FreeBuffer, ImportBuffer, WithdrawBuffer};
 use proto::message::{TenantAnswer, TenantRequest};
 use proto::{BufferId, Bytes, ClaimedRange, DeviceAddress, ShareId, TenantName};
 use sys::arena::{Arena, ArenaError, ArenaRange};
@@ -152,6 +152,23 @@ impl RawBuffer {
         }
     }
 
+    /// Has kernels of a session see memory of another session of this process at the address that it has there.
+    pub(crate) fn mirror(
+        connection: &Arc<Connection>,
+        (share, kind): (ShareId, BufferKind),
+        (address, bytes): (u64, u64),
+    ) -> Result<Self, ClientError> {
+        let wanted = ImportBuffer { share, bytes: Bytes(bytes), at: DeviceAddress(address), kind };
+        match connection.request(&wanted.into())? {
+            (TenantAnswer::BufferShared(got), Some(_)) => {
+                let connection = Arc::clone(connection);
+                let (address, bytes) = (got.address.0, got.bytes.0);
+                Ok(Self { connection, id: got.buffer, address, bytes, memory: None, addresses: None })
+            }
+            (other, _) => Err(connection.misunderstood(&other)),
+        }
+    }
+
     /// A buffer that the worker has made and that is not mapped here.
     pub(crate) fn raw(session: &Session, id: BufferId, address: DeviceAddress, bytes: Bytes) -> Self {
         let connection = Arc::clone(&session.connection);
@@ -164,6 +181,13 @@ impl RawBuffer {
 
     pub(crate) fn export(&self, session: &Session) -> Result<ShareId, ClientError> {
         self.share(session, None, true)
+    }
+
+    pub(crate) fn withdraw(&self) -> Result<(), ClientError> {
+        match self.connection.request(&WithdrawBuffer { buffer: self.id }.into())? {
+            (TenantAnswer::Done(_), _) => Ok(()),
+            (other, _) => Err(self.connection.misunderstood(&other)),
+        }
     }
 
     fn share(&self, session: &Session, tenant: Option<TenantName>, write: bool) -> Result<ShareId, ClientError> {
@@ -225,6 +249,11 @@ impl Buffer {
     /// keeps it.
     pub fn export(&self) -> Result<ShareId, ClientError> {
         self.raw.export(&self.session)
+    }
+
+    /// Takes back what [`export`](Self::export) did. Who has imported the buffer keeps it, and what other tenants were granted stands.
+    pub fn withdraw(&self) -> Result<(), ClientError> {
+        self.raw.withdraw()
     }
 
     /// Grants the buffer to another tenant, to read or also to write, where the administrator lets the one share with the other. Its sessions

@@ -133,6 +133,11 @@ impl Object {
         self.raw.export(&self.session)
     }
 
+    /// As [`Buffer::withdraw`](crate::Buffer::withdraw).
+    pub fn withdraw(&self) -> Result<(), ClientError> {
+        self.raw.withdraw()
+    }
+
     fn take(session: &Arc<Session>, answer: Answer) -> Result<Object, ClientError> {
         match answer {
             (TenantAnswer::BufferShared(got), Some(fd)) => {

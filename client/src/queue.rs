@@ -164,6 +164,7 @@ impl Client {
             gone: AtomicBool::new(false),
             session: Arc::clone(session),
         };
+        session.connection.queues().fetch_add(1, Ordering::Relaxed);
         queue.write_head(queue_type)?;
         Ok(queue)
     }
@@ -341,6 +342,7 @@ impl Drop for Queue {
     fn drop(&mut self) {
         // The worker first, as with a buffer. A session that is over has nothing left to give back.
         let _ = self.inactivate();
+        self.session.connection.queues().fetch_sub(1, Ordering::Relaxed);
     }
 }
 

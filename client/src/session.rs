@@ -2,15 +2,15 @@
 
 use std::os::fd::OwnedFd;
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use proto::ids::TenantName;
 use proto::limits::{ANY_DEVICE, COMMAND_NAME_MAX};
-use proto::message::opening::{Hello, Opening};
-use proto::message::tenant::{MemoryUse, QueryMemory, Welcome};
-use proto::message::{ArenaRule, DeviceFacts, EndReason, Fault, TenantAnswer, TenantRequest};
+use proto::message::opening::{Hello, ListDevices, Opening};
+use proto::message::tenant::{DeviceName, MemoryUse, QueryMemory, Welcome};
+use proto::message::{ArenaRule, DeviceFacts, Fault, TenantAnswer, TenantRequest};
 use proto::text::Text;
 use proto::wire::Message;
 use proto::{RequestId, SessionId};
@@ -24,6 +24,7 @@ use crate::connection::{Answer, Connection, Deaf, Sleepers, listen, receive};
 use crate::error::{ClientError, ConnectError, End};
 use crate::memory::RawBuffer;
 use crate::signal::Pools;
+use crate::together::Companion;
 
 /// How many addresses a session reserves if the device allows that many. They cost nothing until used.
 const ARENA_BYTES: u64 = 1 << 40;
@@ -44,6 +45,8 @@ pub(crate) struct Session {
     pub(crate) page: Arc<Mapping>,
     pub(crate) arena: Option<Arena>,
     pub(crate) pools: Pools,
+    /// The sessions that have its signals, too.
+    pub(crate) companions: OnceLock<Vec<Companion>>,
     /// For copies to and from memory that is not mapped here.
     pub(crate) staging: Mutex<Option<RawBuffer>>,
     listener: Option<JoinHandle<()>>,
@@ -53,36 +56,38 @@ impl Client {
     /// Connects to the broker that listens at `socket` and waits for admission, as `tenant` or as whatever the broker makes of our
     /// credentials.
     pub fn connect(socket: &Path, tenant: Option<&str>) -> Result<Self, ConnectError> {
-        let tenant = tenant.map(TenantName::new).transpose().map_err(ConnectError::Name)?;
-        Self::over(Channel::connect(socket)?, tenant)
+        Self::over(Channel::connect(socket)?, name(tenant)?)
+    }
+
+    /// As [`connect`](Self::connect) on the device of an index, one of [`devices`](Self::devices).
+    pub fn connect_on(socket: &Path, tenant: Option<&str>, device: u32) -> Result<Self, ConnectError> {
+        Self::begin_on(Channel::connect(socket)?, name(tenant)?, device)
+    }
+
+    /// Returns the devices that the tenant may use, in the broker's order. Begins no session.
+    pub fn devices(socket: &Path, tenant: Option<&str>) -> Result<Vec<DeviceName>, ConnectError> {
+        let channel = Channel::connect(socket)?;
+        match open(&channel, &ListDevices { tenant: name(tenant)? }.into())? {
+            (TenantAnswer::Devices(known), _) => {
+                Ok(known.list.into_iter().take(usize::try_from(known.count).unwrap_or(usize::MAX)).collect())
+            }
+            (other, _) => Err(refused(&other)),
+        }
     }
 
     /// As [`connect`](Self::connect) over a connection that exists.
     pub fn over(channel: Channel, tenant: Option<TenantName>) -> Result<Self, ConnectError> {
+        Self::begin_on(channel, tenant, ANY_DEVICE)
+    }
+
+    fn begin_on(channel: Channel, tenant: Option<TenantName>, device: u32) -> Result<Self, ConnectError> {
         let command = std::env::args_os()
             .next()
             .map(|a| Path::new(&a).file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default());
         let command: Text<{ COMMAND_NAME_MAX }> = Text::truncated(&command.unwrap_or_default());
-        let hello = Opening::from(Hello { tenant, command, device: ANY_DEVICE });
-        match channel.send(hello.encode(RequestId(1)).as_bytes(), &[]) {
-            // The broker may hang up with a word before it has heard ours (it is full, or going down).
-            Ok(()) | Err(SendError::Closed) => {}
-            Err(SendError::Call(call)) => return Err(call.into()),
-            Err(SendError::WouldBlock | SendError::Empty | SendError::TooManyFds { .. }) => {
-                return Err(End::silence().into());
-            }
-        }
-        let (_, answer, fd) = receive(&channel).map_err(|deaf| match deaf {
-            Deaf::Closed => ConnectError::Ended(End::silence()),
-            Deaf::Nonsense(violation) => ConnectError::Protocol(violation),
-        })?;
-        match (answer, fd) {
+        match open(&channel, &Hello { tenant, command, device }.into())? {
             (TenantAnswer::Welcome(welcome), Some(page)) => Self::begin(channel, welcome, page),
-            (TenantAnswer::Refused(no), _) => {
-                Err(ConnectError::Refused { code: no.code, text: no.text.as_str().to_owned() })
-            }
-            (TenantAnswer::Ending(ending), _) => Err(End::from(ending).into()),
-            (other, _) => Err(ConnectError::Protocol(proto::Violation::Kind { got: other.facts().kind })),
+            (other, _) => Err(refused(&other)),
         }
     }
 
@@ -96,8 +101,8 @@ impl Client {
         let connection = Arc::new(Connection::new(channel));
         connection.register(Sleepers::Word(Arc::downgrade(&page), proto::session::EVENT_WAKE));
         let listener = Some(listen(&connection).map_err(ConnectError::Thread)?);
-        let (pools, staging) = (Pools::default(), Mutex::default());
-        Ok(Self(Arc::new(Session { connection, welcome, page, arena, pools, staging, listener })))
+        let (pools, staging, companions) = (Pools::default(), Mutex::default(), OnceLock::new());
+        Ok(Self(Arc::new(Session { connection, welcome, page, arena, pools, companions, staging, listener })))
     }
 
     /// Returns what there is to know about the device; sizes are this tenant's limits.
@@ -150,6 +155,36 @@ impl Client {
     }
 }
 
+fn name(tenant: Option<&str>) -> Result<Option<TenantName>, ConnectError> {
+    tenant.map(TenantName::new).transpose().map_err(ConnectError::Name)
+}
+
+/// Says the one thing that the broker hears, and returns what comes of it.
+fn open(channel: &Channel, opening: &Opening) -> Result<(TenantAnswer, Option<OwnedFd>), ConnectError> {
+    match channel.send(opening.encode(RequestId(1)).as_bytes(), &[]) {
+        // The broker may hang up with a word before it has heard ours (it is full, or going down).
+        Ok(()) | Err(SendError::Closed) => {}
+        Err(SendError::Call(call)) => return Err(call.into()),
+        Err(SendError::WouldBlock | SendError::Empty | SendError::TooManyFds { .. }) => {
+            return Err(End::silence().into());
+        }
+    }
+    let (_, answer, fd) = receive(channel).map_err(|deaf| match deaf {
+        Deaf::Closed => ConnectError::Ended(End::silence()),
+        Deaf::Nonsense(violation) => ConnectError::Protocol(violation),
+    })?;
+    Ok((answer, fd))
+}
+
+/// What an answer means that is not the one hoped for.
+fn refused(answer: &TenantAnswer) -> ConnectError {
+    match answer {
+        TenantAnswer::Refused(no) => ConnectError::Refused { code: no.code, text: no.text.as_str().to_owned() },
+        TenantAnswer::Ending(ending) => End::from(ending.clone()).into(),
+        other => ConnectError::Protocol(proto::Violation::Kind { got: other.facts().kind }),
+    }
+}
+
 /// Reserves as large an arena as the device and the process allow.
 fn reserve(device: &DeviceFacts) -> Result<Arena, ArenaError> {
     let mut bytes = device.arena_bytes_max.0.min(ARENA_BYTES);
@@ -166,12 +201,9 @@ impl Session {
         self.connection.request(request)
     }
 
-    /// An answer of the wrong kind: the worker is not what it should be, so the connection ends.
+    /// See [`Connection::misunderstood`].
     pub(crate) fn misunderstood(&self, answer: &TenantAnswer) -> ClientError {
-        let end = End::of(EndReason::WorkerViolation, &format!("it answered with {}", answer.facts().name));
-        self.connection.finish(end.clone());
-        let _ = self.connection.channel().shutdown();
-        self.connection.ended().cloned().unwrap_or(end).into()
+        self.connection.misunderstood(answer)
     }
 
     /// Expects nothing but consent.

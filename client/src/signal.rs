@@ -62,6 +62,8 @@ pub(crate) struct Pool {
     pub(crate) memory: Arc<Mapping>,
     pub(crate) layout: PoolLayout,
     pub(crate) origin: Origin,
+    /// As the session's companions see it.
+    _mirrors: Vec<RawBuffer>,
     free: Mutex<Vec<u32>>,
 }
 
@@ -171,12 +173,10 @@ impl Client {
     /// session has ended, and at least every 100 ms.
     pub fn changes<T>(&self, deadline: Deadline, done: impl FnMut() -> Option<T>) -> Result<Option<T>, ClientError> {
         // Whoever waits for anything at all is in no hurry: it sleeps at once.
-        Ok(wake::wait(
-            [self.0.event_word()],
-            Patience { spin_ns: 0, recheck_ns: RECHECK.0, rarer: false },
-            deadline,
-            done,
-        )?)
+        let patience = Patience { spin_ns: 0, recheck_ns: RECHECK.0, rarer: false };
+        let others = self.0.companions().iter().map(|companion| event_word(&companion.page));
+        let words: Vec<&AtomicU32> = std::iter::once(self.0.event_word()).chain(others).collect();
+        Ok(wake::wait_any(&words, patience, deadline, done)?)
     }
 
     /// Wakes whoever waits in [`changes`](Self::changes).
@@ -223,21 +223,26 @@ impl Session {
         let buffer = make()?;
         let memory = Arc::clone(buffer.memory.as_ref().ok_or(ClientError::NotMapped)?);
         let layout = PoolLayout::of(Bytes(memory.len() as u64)).ok_or(ClientError::NotMapped)?;
+        let mirrors = self.show_companions(&buffer, origin)?;
         self.connection.register(Sleepers::Pool(Arc::downgrade(&memory)));
         let free = match origin {
             Origin::Imported(_) => Vec::new(),
             Origin::Own | Origin::Shared => (0..layout.capacity()).rev().collect(),
         };
-        let pool = Arc::new(Pool { buffer, memory, layout, origin, free: Mutex::new(free) });
+        let pool = Arc::new(Pool { buffer, memory, layout, origin, _mirrors: mirrors, free: Mutex::new(free) });
         // Nobody else fills slots while we hold the lock.
         Ok(Arc::clone(slot.get_or_init(|| pool)))
     }
 
     /// The word that every change of a signal rings.
     fn event_word(&self) -> &AtomicU32 {
-        // PANIC: inside the page, aligned to 4.
-        self.page.atomic_u32(proto::session::EVENT_WAKE).expect("inside the page")
+        event_word(&self.page)
     }
+}
+
+fn event_word(page: &Mapping) -> &AtomicU32 {
+    // PANIC: inside the page, aligned to 4.
+    page.atomic_u32(proto::session::EVENT_WAKE).expect("inside the page")
 }
 
 impl Pool {
@@ -319,6 +324,7 @@ impl<'a> SignalRef<'a> {
     pub fn changed(self) -> Result<(), ClientError> {
         wake::ring(self.wake_word())?;
         wake::ring(self.session.event_word())?;
+        self.session.ring_companions()?;
         Ok(self.session.ring_worker()?)
     }
 
@@ -383,7 +389,7 @@ impl<'a> SignalRef<'a> {
                 return None;
             }
             known = news;
-            let ended = || connection.ended().map(|end| WaitError::Ended(end.clone()));
+            let ended = || self.session.first_end().map(|end| WaitError::Ended(end.clone()));
             // A value that came together with the news counts: what completed, completed.
             let error = hopeless().err().or_else(ended)?;
             let value = self.load();

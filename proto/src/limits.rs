@@ -81,6 +81,9 @@ pub const ISA_NAME_MAX: usize = 64;
 /// Compute units a mask can name. 304 (MI300X) is the most AMD has shipped in one device so far.
 pub const CU_MASK_BITS: u32 = 512;
 
+/// Most devices of one broker: what a host has, several times over, and a list of them fits a packet.
+pub const DEVICES_MAX: usize = 64;
+
 /// In a `Hello`: any device, chosen by the broker.
 pub const ANY_DEVICE: u32 = u32::MAX;
 

@@ -1,14 +1,14 @@
 //! Every message survives its own packet, and no packet does harm.
 
 use proptest::prelude::*;
-use proto::limits::{ALIAS_PARTS_MAX, MAX_FDS, MAX_MESSAGE, PROTOCOL_VERSION};
-use proto::message::opening::Hello;
+use proto::limits::{ALIAS_PARTS_MAX, DEVICES_MAX, MAX_FDS, MAX_MESSAGE, PROTOCOL_VERSION};
+use proto::message::opening::{Hello, ListDevices};
 use proto::message::tenant::{
     AliasPlaced, AliasTouched, AllocBuffer, BufferExported, BufferKind, BufferShared, CloseAlias, CodeShared,
-    CopyMemory, Denied, ExportBuffer, FindSymbol, Goodbye, ImportBuffer, MapBuffer, OpenAlias, PlaceAlias, RefuseTouch,
-    UnmapBuffer,
+    CopyMemory, Denied, DeviceName, Devices, ExportBuffer, FindSymbol, Goodbye, ImportBuffer, MapBuffer, OpenAlias,
+    PlaceAlias, RefuseTouch, UnmapBuffer, WithdrawBuffer,
 };
-use proto::message::worker::{ChargeShared, JoinCharge, Moved, SessionLimits, ShareCharge, Start};
+use proto::message::worker::{ChargeShared, JoinCharge, Moved, SessionLimits, ShareCharge, Start, WithdrawCharge};
 use proto::message::{DenyCode, Opening, TenantAnswer, TenantRequest, WorkerOrder, WorkerReport};
 use proto::text::Text;
 use proto::wire::{Facts, HEADER_BYTES, Message};
@@ -42,6 +42,10 @@ fn hello() -> Hello {
 fn messages_survive_the_wire() {
     round_trip::<Opening>(hello());
     round_trip::<Opening>(Hello { tenant: None, ..hello() });
+    round_trip::<Opening>(ListDevices { tenant: None });
+    let mut list = [DeviceName::default(); DEVICES_MAX];
+    (list[0], list[63]) = (DeviceName { index: 1, uuid: u64::MAX }, DeviceName { index: 77, uuid: 3 });
+    round_trip::<TenantAnswer>(Devices { count: 64, list });
     round_trip::<TenantRequest>(AllocBuffer { kind: BufferKind::Vram, bytes: Bytes(4097), at: DeviceAddress(1 << 40) });
     round_trip::<TenantRequest>(FindSymbol { code: CodeId(3), name: Text::truncated(&"_ZN".repeat(600)) });
     let at = DeviceAddress(1 << 40);
@@ -65,6 +69,8 @@ fn messages_survive_the_wire() {
     let mut parts = [ClaimedRange::default(); ALIAS_PARTS_MAX];
     (parts[0], parts[7]) = (part, ClaimedRange { buffer: BufferId(4), ..part });
     round_trip::<TenantRequest>(PlaceAlias { parts });
+    round_trip::<TenantRequest>(WithdrawBuffer { buffer: BufferId(3) });
+    round_trip::<WorkerReport>(WithdrawCharge { charge: ChargeId(5) });
     round_trip::<TenantAnswer>(AliasPlaced { at });
     round_trip::<TenantAnswer>(BufferExported { share: ShareId(9) });
     round_trip::<WorkerReport>(Moved { partition: PartitionId(3) });
@@ -91,6 +97,7 @@ fn messages_survive_the_wire() {
         tenant: TenantName::new("red").unwrap(),
         generation: DeviceGeneration(1),
         device: Text::truncated("soft:cus=8"),
+        uuid: u64::MAX,
         limits: SessionLimits { vram: Bytes(1 << 30), host_memory: Bytes(1), queues: 4, max_dispatch: Nanos(0) },
         partition: PartitionId(0),
         scrub: 1,

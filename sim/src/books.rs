@@ -145,7 +145,7 @@ impl Books {
             | Action::LookAtGate { session }
             | Action::KillWorker { session }
             | Action::EndTenant { session, .. } => self.alive(*session, action).map(|_| ()),
-            Action::Refuse { .. } | Action::Reply { .. } | Action::Emit(_) => Ok(()),
+            Action::Refuse { .. } | Action::TellDevices { .. } | Action::Reply { .. } | Action::Emit(_) => Ok(()),
         }
     }
 

@@ -11,7 +11,9 @@ use std::ffi::OsString;
 use std::os::fd::AsFd;
 use std::path::PathBuf;
 
+use proto::limits::DEVICES_MAX;
 use proto::message::WorkerOrder;
+use proto::message::tenant::{DeviceName, Devices};
 use proto::message::worker::{Partition, SessionLimits, Start};
 use proto::text::Text;
 use proto::wire::Message;
@@ -112,6 +114,21 @@ impl Launcher {
         &self.devices
     }
 
+    /// Returns what tells a device from every other one here, the same whichever partition of it a session runs in and whenever the daemon begins.
+    fn uuid(&self, device: u32) -> u64 {
+        let name = self.devices.get(device as usize).map(DeviceSpec::to_string).unwrap_or_default();
+        fnv1a(name.bytes().chain(device.to_le_bytes()))
+    }
+
+    /// Returns the names of devices, for a tenant that may use them.
+    pub(super) fn names(&self, devices: &[u32]) -> Devices {
+        let mut list = [DeviceName::default(); DEVICES_MAX];
+        for (name, index) in list.iter_mut().zip(devices) {
+            *name = DeviceName { index: *index, uuid: self.uuid(*index) };
+        }
+        Devices { count: u32::try_from(devices.len()).unwrap_or(0), list }
+    }
+
     /// Starts the worker of a session.
     pub(super) fn launch(
         &mut self,
@@ -139,6 +156,7 @@ impl Launcher {
             tenant,
             generation: DeviceGeneration(generation),
             device: Text::truncated(&device.to_string()),
+            uuid: self.uuid(place.device),
             limits,
             partition,
             scrub: u32::from(scrub),
@@ -194,6 +212,11 @@ impl Launcher {
             self.slots.remove(&slot);
         }
     }
+}
+
+/// A number that stays the same for the same bytes (Fowler, Noll, Vo: FNV-1a, 64 bits).
+fn fnv1a(bytes: impl Iterator<Item = u8>) -> u64 {
+    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, b| (hash ^ u64::from(b)).wrapping_mul(0x0000_0100_0000_01b3))
 }
 
 /// Uses all the descriptors this process is allowed, which by default are more than it starts with; returns how many that are.

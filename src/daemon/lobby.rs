@@ -7,8 +7,8 @@
 use std::collections::BTreeMap;
 
 use broker::{ConnectionId, Peer};
-use proto::message::opening::{Hello, Opening};
-use proto::message::tenant::Refused;
+use proto::message::opening::Opening;
+use proto::message::tenant::{Devices, Refused};
 use proto::message::{RefuseCode, TenantAnswer};
 use proto::text::Text;
 use proto::wire::Message;
@@ -41,7 +41,7 @@ pub(super) struct Visitor {
 /// What a visitor said.
 pub(super) struct Greeting {
     pub(super) peer: Peer,
-    pub(super) hello: Result<Hello, Violation>,
+    pub(super) opening: Result<Opening, Violation>,
 }
 
 /// All connections that are no sessions yet.
@@ -86,20 +86,22 @@ impl Lobby {
     /// Hears a visitor: what it said, or that it is gone, or nothing yet.
     pub(super) fn hear(&mut self, id: ConnectionId) -> Result<Greeting, NoPacket> {
         let visitor = self.visitors.get_mut(&id).ok_or(NoPacket::NotYet)?;
-        let hello = match receive(&visitor.channel) {
-            Ok(packet) => Opening::decode(packet.bytes(), packet.fds.len()).map(|(_, Opening::Hello(hello))| hello),
+        let opening = match receive(&visitor.channel) {
+            Ok(packet) => Opening::decode(packet.bytes(), packet.fds.len()).map(|(_, opening)| opening),
             Err(NoPacket::Violation(violation)) => Err(violation),
             Err(other) => return Err(other),
         };
-        visitor.violation = hello.as_ref().err().copied();
-        visitor.command = hello.as_ref().map_or_else(|_| String::new(), |h| h.command.as_str().to_owned());
+        visitor.violation = opening.as_ref().err().copied();
+        if let Ok(Opening::Hello(hello)) = &opening {
+            visitor.command = hello.command.as_str().to_owned();
+        }
         // Asked for while the process is held by its handle, so that it is this one's.
         let cgroup = visitor.peer.cgroup().map_err(|error| {
             tracing::debug!(%error, "a connection ended before it was admitted");
             NoPacket::Closed
         })?;
         let sys::peer::Peer { pid, uid, gid, .. } = visitor.peer;
-        Ok(Greeting { peer: Peer { pid, uid, gid, cgroup: cgroup.unwrap_or_default() }, hello })
+        Ok(Greeting { peer: Peer { pid, uid, gid, cgroup: cgroup.unwrap_or_default() }, opening })
     }
 
     /// Lets a visitor go, to become a session or to be dropped.
@@ -124,6 +126,11 @@ impl Visitor {
         refuse(&self.channel, code, self.violation);
     }
 
+    /// Tells the visitor which devices it may use.
+    pub(super) fn tell(&self, devices: Devices) {
+        say(&self.channel, &devices.into());
+    }
+
     /// Returns its process and what it calls itself.
     pub(super) fn who(&self) -> (u32, String) {
         (self.peer.pid, self.command.clone())
@@ -136,12 +143,15 @@ impl Visitor {
     }
 }
 
-/// Best effort: the peer may be gone, and a new socket has room for a packet.
 fn refuse(channel: &Channel, code: RefuseCode, violation: Option<Violation>) {
     let text = Text::truncated(&words::refusal(code, violation));
-    let answer: TenantAnswer = Refused { code, text }.into();
+    say(channel, &Refused { code, text }.into());
+}
+
+/// Says the only word. Best effort: the peer may be gone, and a new socket has room for a packet.
+fn say(channel: &Channel, answer: &TenantAnswer) {
     if let Err(error) = channel.send(answer.encode(RequestId::EVENT).as_bytes(), &[]) {
-        tracing::debug!(%error, "a connection could not be told that it is refused");
+        tracing::debug!(%error, "a connection that is no session could not be answered");
     }
     part(channel);
 }

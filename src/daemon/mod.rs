@@ -56,6 +56,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use broker::{AdminCommand, AdminError, AdminReply, AdminToken, Broker, ConfigError, ConnectionId, Input};
+use proto::message::opening::Opening;
 use proto::message::{EndReason, WorkerReport};
 use proto::{ChargeId, Instant, LeaseGeneration, Nanos, SessionId};
 use sys::CallFailed;
@@ -463,8 +464,15 @@ impl Daemon {
     fn handle_visitor(&mut self, id: ConnectionId) -> Result<(), CallFailed> {
         match self.lobby.hear(id) {
             Ok(greeting) => {
-                self.feed(Input::Hello { connection: id, peer: greeting.peer, hello: greeting.hello });
-                // By now it is a session or refused; if the broker forgot it, it is nothing either.
+                let lobby::Greeting { peer, opening } = greeting;
+                self.feed(match opening {
+                    Ok(Opening::Hello(hello)) => Input::Hello { connection: id, peer, hello: Ok(hello) },
+                    Ok(Opening::ListDevices(wanted)) => {
+                        Input::ListDevices { connection: id, peer, tenant: wanted.tenant }
+                    }
+                    Err(violation) => Input::Hello { connection: id, peer, hello: Err(violation) },
+                });
+                // By now it is a session, or it has its answer; if the broker forgot it, it is nothing either.
                 self.show_out(id)
             }
             Err(NoPacket::NotYet) => Ok(()),

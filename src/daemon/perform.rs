@@ -5,8 +5,8 @@
 
 use broker::{Action, ConnectionId, Event, Input};
 use proto::gate::Level;
+use proto::message::WorkerOrder;
 use proto::message::worker::{ChargeGranted, ChargeShared, SessionLimits};
-use proto::message::{RefuseCode, WorkerOrder};
 use proto::{Bytes, ChargeId, Instant, RequestId, SessionId, ShareId, TenantName};
 use sys::event::Interest;
 use sys::memfd::{MemFd, MemoryError};
@@ -14,6 +14,7 @@ use sys::memfd::{MemFd, MemoryError};
 use super::figures::Followed;
 use super::gate::Grant;
 use super::launch::{LaunchError, Place};
+use super::lobby::Visitor;
 use super::session::{Deaf, Session, Worker, part};
 use super::{Daemon, LOOK, Watched};
 use crate::clock;
@@ -28,7 +29,11 @@ impl Daemon {
     pub(super) fn perform(&mut self, action: Action) -> Option<Input> {
         let now = Instant(clock::now_ns());
         match action {
-            Action::Refuse { connection, code } => self.refuse(connection, code),
+            Action::Refuse { connection, code } => self.part_with(connection, |visitor| visitor.refuse(code)),
+            Action::TellDevices { connection, devices } => {
+                let list = self.launcher.names(&devices);
+                self.part_with(connection, |visitor| visitor.tell(list));
+            }
             Action::SpawnWorker { session, connection, tenant, limits, scrub, device, partition } => {
                 return self.begin(session, connection, tenant, (limits, scrub), Place { device, partition });
             }
@@ -90,11 +95,12 @@ impl Daemon {
         self.sessions.get(&session)?.worker.as_ref()
     }
 
-    fn refuse(&mut self, connection: ConnectionId, code: RefuseCode) {
+    /// Lets a connection go that becomes no session, with a last word.
+    fn part_with(&mut self, connection: ConnectionId, word: impl FnOnce(&Visitor)) {
         match self.leave_lobby(connection) {
-            Ok(Some(visitor)) => visitor.refuse(code),
+            Ok(Some(visitor)) => word(&visitor),
             Ok(None) => {}
-            Err(error) => tracing::error!(%error, "a refused connection could not be let go"),
+            Err(error) => tracing::error!(%error, "a connection could not be let go"),
         }
     }
 

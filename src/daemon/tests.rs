@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::JoinHandle;
 
 use proto::limits::{COMMAND_NAME_MAX, MAX_MESSAGE};
-use proto::message::opening::{Hello, Opening};
+use proto::message::opening::{Hello, ListDevices, Opening};
 use proto::message::{EndReason, RefuseCode, TenantAnswer};
 use proto::text::Text;
 use proto::wire::Message;
@@ -207,6 +207,25 @@ fn credentials_decide_who_is_refused() {
     let channel = rig.connect();
     channel.send(&hello(None, 0), &[]).unwrap();
     assert_eq!(refusal(&last_word(&channel)), RefuseCode::Paused);
+}
+
+#[test]
+fn a_tenant_is_told_its_devices_and_nobody_else_is() {
+    let config = "unknown = \"deny\"\n[[tenant]]\nname = \"red\"\nmatch = [{ uid = UID }]\n";
+    let rig = Rig::new(&config.replace("UID", &own_uid().to_string()), NO_WORKER);
+    let ask = |name: Option<&str>| {
+        let channel = rig.connect();
+        let tenant = name.map(|name| TenantName::new(name).unwrap());
+        channel.send(Opening::from(ListDevices { tenant }).encode(RequestId(1)).as_bytes(), &[]).unwrap();
+        last_word(&channel)
+    };
+    let TenantAnswer::Devices(known) = ask(None) else { panic!("no list") };
+    assert_eq!((known.count, known.list[0].index), (1, 0));
+    assert_ne!(known.list[0].uuid, 0);
+    assert_eq!(ask(Some("red")), TenantAnswer::Devices(known));
+    assert_eq!(refusal(&ask(Some("blue"))), RefuseCode::NotThatTenant);
+    assert_eq!(rig.ask(&Request::TenantPause { tenant: "red".parse().unwrap() }), Ok(Reply::Done));
+    assert!(matches!(ask(None), TenantAnswer::Devices(_)), "it may know what it will have again");
 }
 
 #[test]

@@ -24,7 +24,9 @@ fn reason(code: RefuseCode) -> &'static str {
         RefuseCode::SessionLimit => "the tenant has all the sessions it may have; end one, or ask for more",
         RefuseCode::BrokerFull => "the broker serves as many sessions as it can; try again later",
         RefuseCode::Paused => "an administrator paused this tenant; try again when it is resumed",
-        RefuseCode::NoDevice => "there is no device of this index; the broker has device 0",
+        RefuseCode::NoDevice => {
+            "there is no device of this index that the tenant may use; `wavegate status` lists them"
+        }
         RefuseCode::ShuttingDown => "the broker is going down; try again when it is back",
         RefuseCode::WorkerFailed => "the session could not be started; the broker's log says why",
     }

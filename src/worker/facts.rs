@@ -14,8 +14,8 @@ pub(super) const ARENA_LOWEST: u64 = 1 << 16;
 /// Longest arena: user addresses of x86-64.
 pub(super) const ARENA_BYTES_MAX: u64 = 1 << 46;
 
-/// Returns the device as a tenant with these limits sees it.
-pub(super) fn of(device: &DeviceFacts, limits: &SessionLimits) -> message::DeviceFacts {
+/// Returns the device as a tenant with these limits sees it; `uuid` tells it from the broker's others.
+pub(super) fn of(device: &DeviceFacts, uuid: u64, limits: &SessionLimits) -> message::DeviceFacts {
     let (name, isa, clock_mhz) = match Arch::from_name(&device.target) {
         Some(Arch::Gfx90a) => ("Wavegate software MI210", "amdgcn-amd-amdhsa--gfx90a:sramecc+:xnack-", 1_700),
         Some(Arch::Gfx942) => ("Wavegate software MI300X", "amdgcn-amd-amdhsa--gfx942:sramecc+:xnack-", 2_100),
@@ -27,7 +27,7 @@ pub(super) fn of(device: &DeviceFacts, limits: &SessionLimits) -> message::Devic
     message::DeviceFacts {
         name: Text::truncated(name),
         isa: Text::truncated(isa),
-        uuid: fnv1a(device.name.as_bytes()),
+        uuid,
         compute_units: device.compute_units,
         simds_per_cu: SIMDS as u32,
         waves_per_cu: WAVE_SLOTS as u32,
@@ -47,9 +47,4 @@ pub(super) fn of(device: &DeviceFacts, limits: &SessionLimits) -> message::Devic
             Preemption::Drain | Preemption::Kill => Capability::Drain,
         },
     }
-}
-
-/// A number that stays the same for the same name (Fowler, Noll, Vo: FNV-1a, 64 bits).
-fn fnv1a(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, &b| (hash ^ u64::from(b)).wrapping_mul(0x0000_0100_0000_01b3))
 }

@@ -6,7 +6,7 @@
 use proto::limits::{MAX_FDS, MAX_MESSAGE};
 use proto::message::worker::{
     Backing, ChargeDenied, ChargeKind, ChargeRequest, JoinCharge, Leaving, Partition, ReleaseCharge, SessionLimits,
-    ShareCharge, UsageChanged,
+    ShareCharge, UsageChanged, WithdrawCharge,
 };
 use proto::message::{EndReason, WorkerOrder, WorkerReport};
 use proto::text::Text;
@@ -147,6 +147,11 @@ impl Link {
             Answer::Denied(denied) => Err(denied.into()),
             Answer::Granted(..) | Answer::Noted(..) => Err(NoCharge::BrokerGone),
         }
+    }
+
+    /// Offers the memory of a charge to the tenant's other sessions no more.
+    pub(super) fn withdraw(&self, charge: &Charge) {
+        self.say(WithdrawCharge { charge: charge.id });
     }
 
     /// Joins memory that another session offers.

@@ -168,7 +168,7 @@ impl Worker {
             }
         };
         let Worker { link, start, tenant: channel, gate, page, bell } = self;
-        let facts = facts::of(device.facts(), &start.limits);
+        let facts = facts::of(device.facts(), start.uuid, &start.limits);
         let objects_memory = device.memory();
         let device_facts = device.facts().clone();
         let session_page = Mapping::new(&page, Access::ReadWrite)?;

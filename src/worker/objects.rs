@@ -195,6 +195,11 @@ impl Objects {
             TenantRequest::AllocBuffer(wanted) => self.alloc_buffer(&wanted),
             TenantRequest::FreeBuffer(which) => self.free_buffer(which.buffer).map(done),
             TenantRequest::ExportBuffer(wanted) => self.export_buffer(&wanted),
+            TenantRequest::WithdrawBuffer(which) => {
+                let entry = self.buffers.get(&which.buffer).ok_or_else(|| No::unknown(which.buffer))?;
+                self.shared.link.withdraw(&entry.charge);
+                Ok(done(()))
+            }
             TenantRequest::ImportBuffer(wanted) => self.import_buffer(&wanted),
             TenantRequest::CreateQueue(wanted) => self.create_queue(&wanted),
             TenantRequest::DestroyQueue(which) => self.destroy_queue(which.queue).map(done),

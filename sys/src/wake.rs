@@ -88,6 +88,28 @@ pub fn wait<T, const N: usize>(
     words: [&AtomicU32; N],
     patience: Patience,
     deadline: Deadline,
+    done: impl FnMut() -> Option<T>,
+) -> Result<Option<T>, CallFailed> {
+    wait_on(&mut words.map(|word| (word, 0)), patience, deadline, done)
+}
+
+/// As [`wait`], on 1 to [`WORDS_MAX`](crate::futex::WORDS_MAX) words.
+pub fn wait_any<T>(
+    words: &[&AtomicU32],
+    patience: Patience,
+    deadline: Deadline,
+    done: impl FnMut() -> Option<T>,
+) -> Result<Option<T>, CallFailed> {
+    let mut armed: Vec<_> = words.iter().map(|word| (*word, 0)).collect();
+    wait_on(&mut armed, patience, deadline, done)
+}
+
+/// Waits on the words in `armed`, which has room for what each was armed with.
+#[inline]
+fn wait_on<T>(
+    armed: &mut [(&AtomicU32, u32)],
+    patience: Patience,
+    deadline: Deadline,
     mut done: impl FnMut() -> Option<T>,
 ) -> Result<Option<T>, CallFailed> {
     if let Some(answer) = done() {
@@ -101,7 +123,9 @@ pub fn wait<T, const N: usize>(
     // Only once: somebody who waits for hours must not look whenever it wakes to check.
     let begun = now_ns();
     loop {
-        let armed = words.map(|word| (word, protocol::arm(word)));
+        for (word, with) in armed.iter_mut() {
+            *with = protocol::arm(*word);
+        }
         if let Some(answer) = done() {
             return Ok(Some(answer));
         }
@@ -112,10 +136,10 @@ pub fn wait<T, const N: usize>(
         let sleep_ns = patience.sleep_ns(now - begun);
         let recheck = Deadline::at_ns(now.saturating_add(sleep_ns).min(deadline.ns().unwrap_or(u64::MAX)));
         // One word needs no list, and works on every kernel.
-        if let [(word, expected)] = armed[..] {
+        if let [(word, expected)] = *armed {
             futex::wait(word, expected, recheck)?;
         } else {
-            futex::wait_any(&armed, recheck)?;
+            futex::wait_any(armed, recheck)?;
         }
         if let Some(answer) = done() {
             return Ok(Some(answer));
@@ -297,7 +321,7 @@ mod tests {
             let mut seen = 0;
             while seen < 2 * ITEMS {
                 let next = || Some(posted.load(Ordering::Acquire)).filter(|now| *now > seen);
-                seen = wait([&words[0], &words[1]], PATIENCE, limit, next).unwrap().expect("slept through a ring");
+                seen = wait_any(&[&words[0], &words[1]], PATIENCE, limit, next).unwrap().expect("slept through a ring");
             }
         });
     }

@@ -4,6 +4,7 @@
 //! Nothing here sleeps for a time to pass: what a test waits for, it polls with a deadline.
 
 mod benches;
+mod devices;
 mod metrics;
 mod moves;
 #[path = "../worker/program.rs"]

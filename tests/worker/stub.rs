@@ -283,7 +283,8 @@ impl State {
             let mut packet = [0; MAX_MESSAGE];
             match channel.receive(&mut packet, 0) {
                 Ok(received) => {
-                    let (_, Opening::Hello(_)) = Opening::decode(&packet[..received.len], 0).unwrap();
+                    let (_, opening) = Opening::decode(&packet[..received.len], 0).unwrap();
+                    assert!(matches!(opening, Opening::Hello(_)), "{opening:?}");
                     let session = self.spawn(channel);
                     self.sessions.push(session);
                 }
@@ -325,6 +326,7 @@ impl State {
             tenant: TenantName::new("test").unwrap(),
             generation: DeviceGeneration(1),
             device: Text::truncated(&format!("soft:cus={CUS}")),
+            uuid: 1,
             limits: self.policy.limits,
             partition: PartitionId(0),
             scrub: 1,
@@ -367,6 +369,7 @@ impl State {
                     let code = DenyCode::UnknownObject;
                     session.order(request, ChargeDenied { code, asked: 0, limit: 0, used: 0 }, &[]);
                 }
+                WorkerReport::WithdrawCharge(_) => {}
                 WorkerReport::ChargeRequest(wanted) => {
                     let bytes = wanted.bytes.0.next_multiple_of(PAGE_BYTES);
                     let host = matches!(

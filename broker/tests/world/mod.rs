@@ -51,6 +51,7 @@ pub struct World {
     pub ended: BTreeMap<SessionId, EndReason>,
     pub events: Vec<Event>,
     pub refused: Vec<RefuseCode>,
+    pub told: Vec<Vec<u32>>,
     pub replies: Vec<Result<AdminReply, broker::AdminError>>,
     pub memory_fails: bool,
     /// How long a worker takes to stop, and to start.
@@ -94,6 +95,7 @@ impl World {
             ended: BTreeMap::new(),
             events: Vec::new(),
             refused: Vec::new(),
+            told: Vec::new(),
             replies: Vec::new(),
             memory_fails: false,
             stop_time: 0,
@@ -138,6 +140,7 @@ impl World {
         let now = self.now;
         match action {
             Action::Refuse { code, .. } => self.refused.push(code),
+            Action::TellDevices { devices, .. } => self.told.push(devices),
             Action::SpawnWorker { session, tenant, device, partition, .. } => {
                 let worker = Worker {
                     tenant,
@@ -291,6 +294,15 @@ impl World {
         let peer = Peer { pid: 1, uid, gid: uid, cgroup: "/".into() };
         self.input(Input::Hello { connection: ConnectionId(self.connections), peer, hello: Ok(hello) });
         self.workers.keys().copied().find(|s| !before.contains(s))
+    }
+
+    /// Asks which devices there are.
+    pub fn devices(&mut self, uid: u32, wanted: Option<&str>) -> Result<Vec<u32>, RefuseCode> {
+        self.connections += 1;
+        let peer = Peer { pid: 1, uid, gid: uid, cgroup: "/".into() };
+        let (connection, tenant) = (ConnectionId(self.connections), wanted.map(name));
+        self.input(Input::ListDevices { connection, peer, tenant });
+        self.told.pop().ok_or_else(|| self.refused.pop().expect("an answer"))
     }
 
     pub fn ready(&mut self, session: SessionId) {

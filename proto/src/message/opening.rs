@@ -1,7 +1,7 @@
-//! The one message the broker reads from a tenant.
+//! The one message the broker reads from a tenant on a connection.
 //!
 //! Who the tenant *is* comes from the kernel (`SO_PEERCRED`, `SO_PEERPIDFD`, the cgroup of that process) and never from
-//! here: [`Hello`] only says which of the tenants its credentials match it would like to be.
+//! here: [`Hello`] and [`ListDevices`] only say which of the tenants its credentials match it would like to be.
 
 use crate::ids::TenantName;
 use crate::limits::COMMAND_NAME_MAX;
@@ -19,6 +19,11 @@ messages! {
             command: Text<{ COMMAND_NAME_MAX }>,
             /// Index among the broker's devices, in its order, or [`ANY_DEVICE`](crate::limits::ANY_DEVICE).
             device: u32,
+        }
+        /// Asks which devices there are for a tenant. The broker answers with [`Devices`](crate::message::tenant::Devices) and closes.
+        ListDevices = 0x0102, fds 0 {
+            /// The tenant it would be, or `None` to leave that to the broker.
+            tenant: Option<TenantName>,
         }
     }
 }

@@ -4,11 +4,11 @@
 //! [`Denied`]. Work itself never travels here; it goes through rings and signals in shared memory.
 
 use crate::ids::{BufferId, Bytes, CodeId, DeviceAddress, DeviceGeneration, QueueId, SessionId, ShareId, TenantName};
-use crate::limits::{ALIAS_PARTS_MAX, CU_MASK_BITS, SENTENCE_MAX, SYMBOL_NAME_MAX};
+use crate::limits::{ALIAS_PARTS_MAX, CU_MASK_BITS, DEVICES_MAX, SENTENCE_MAX, SYMBOL_NAME_MAX};
 use crate::message::shared::{DenyCode, DeviceFacts, EndReason, Fault, RefuseCode};
 use crate::range::ClaimedRange;
 use crate::text::Text;
-use crate::wire::{messages, wire_enum};
+use crate::wire::{messages, record, wire_enum};
 
 wire_enum! {
     /// What a buffer is for; decides where it lives and which limit it counts against.
@@ -195,6 +195,22 @@ messages! {
             /// Which parts, in whole pages; parts without bytes are none.
             parts: [ClaimedRange; ALIAS_PARTS_MAX],
         }
+        /// Offers a buffer no more to other sessions of the tenant. Who has imported it keeps it, and grants to others stand. Answer: [`Done`].
+        WithdrawBuffer = 0x0216, fds 0 {
+            /// Which.
+            buffer: BufferId,
+        }
+    }
+}
+
+record! {
+    /// A device of the broker's, as [`Hello`](crate::message::opening::Hello) asks for it and as people tell it from others.
+    #[derive(Copy, Default)]
+    pub struct DeviceName {
+        /// Its index, in the broker's order.
+        index: u32,
+        /// Its stable identity: [`DeviceFacts::uuid`] of the sessions there.
+        uuid: u64,
     }
 }
 
@@ -349,6 +365,13 @@ messages! {
         AliasPlaced = 0x0310, fds 0 {
             /// Where the first of them begins.
             at: DeviceAddress,
+        }
+        /// The devices that a tenant may use; the connection closes. Said by the broker.
+        Devices = 0x0311, fds 0 {
+            /// How many there are.
+            count: u32,
+            /// Each of them, in the broker's order; zeroes behind the last.
+            list: [DeviceName; DEVICES_MAX],
         }
     }
 }

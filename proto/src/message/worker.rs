@@ -116,6 +116,11 @@ messages! {
             /// Which partition.
             partition: PartitionId,
         }
+        /// Takes back what was offered to the tenant itself. Who has joined it keeps it. No answer.
+        WithdrawCharge = 0x0409, fds 0 {
+            /// Which charge.
+            charge: ChargeId,
+        }
     }
 }
 
@@ -133,6 +138,8 @@ messages! {
             generation: DeviceGeneration,
             /// The device to open, as on the command line.
             device: Text<{ DEVICE_NAME_MAX }>,
+            /// What tells it from every other device of the broker, for the tenant.
+            uuid: u64,
             /// What the session may have.
             limits: SessionLimits,
             /// The partition it competes for.

@@ -59,7 +59,7 @@ impl World<'_> {
 
     fn perform(&mut self, action: Action) -> Result<Vec<Input>, Broken> {
         let answer = match action {
-            Action::Refuse { connection, .. } => {
+            Action::Refuse { connection, .. } | Action::TellDevices { connection, .. } => {
                 if let Some(program) = self.connections.remove(&connection) {
                     self.connect_again(program);
                 }
