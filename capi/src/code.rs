@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, Rw
 use client::{Code, Symbol, SymbolKind};
 use hsa_sys::raw::*;
 
-use crate::agent::{GPU, gpu_of};
+use crate::agent::{Agent, gpu_of};
 use crate::edge::{Answer, In, Opaque, Out, Room, Text, each};
 use crate::export::export;
 use crate::runtime::{Runtime, failed, status_with};
@@ -29,15 +29,21 @@ enum Source {
 /// An executable: code objects, and the symbols that were asked for.
 #[derive(Default)]
 struct Executable {
-    codes: Mutex<Vec<Code>>,
-    /// Handles of symbols by name.
-    symbols: Mutex<HashMap<String, u64>>,
+    /// Each with the device that it is loaded on.
+    codes: Mutex<Vec<(usize, Code)>>,
+    /// Handles of symbols by device and name.
+    symbols: Mutex<HashMap<(usize, String), u64>>,
     frozen: Mutex<bool>,
 }
 
 impl Executable {
-    fn codes(&self) -> MutexGuard<'_, Vec<Code>> {
+    fn codes(&self) -> MutexGuard<'_, Vec<(usize, Code)>> {
         self.codes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns the code of a device, or of all.
+    fn codes_of(&self, device: Option<usize>) -> Vec<(usize, Code)> {
+        self.codes().iter().filter(|(at, _)| device.is_none_or(|device| device == *at)).cloned().collect()
     }
 
     fn is_frozen(&self) -> bool {
@@ -47,6 +53,7 @@ impl Executable {
 
 /// A symbol that C has a handle of.
 struct Known {
+    device: usize,
     symbol: Symbol,
 }
 
@@ -105,17 +112,18 @@ impl Codes {
     }
 
     /// Calls `found` for every loaded code object until it has an answer.
-    fn find<T>(&self, found: impl Fn(u64, &Code) -> Option<T>) -> Option<T> {
+    fn find<T>(&self, found: impl Fn(u64, &(usize, Code)) -> Option<T>) -> Option<T> {
         let executables = self.executables();
         executables
             .iter()
             .find_map(|(handle, executable)| executable.codes().iter().find_map(|code| found(*handle, code)))
     }
 
-    /// Returns where the loaded code lies that an address is in: its start and length.
-    pub(crate) fn place_of(&self, address: u64) -> Option<(u64, u64)> {
-        self.find(|_, code| {
-            Some(code.place()).filter(|(start, bytes)| address.checked_sub(*start).is_some_and(|at| at < *bytes))
+    /// Returns where the loaded code lies that an address is in: its device, start and length.
+    pub(crate) fn place_of(&self, address: u64) -> Option<(usize, u64, u64)> {
+        self.find(|_, (device, code)| {
+            let (start, bytes) = code.place();
+            address.checked_sub(start).filter(|at| *at < bytes).map(|_| (*device, start, bytes))
         })
     }
 
@@ -126,14 +134,14 @@ impl Codes {
             let offset = address.checked_sub(start)?;
             (offset < length && bytes as u64 <= length - offset && code.memory().is_ok()).then_some(())
         };
-        self.find(|_, code| inside(code)).is_some()
+        self.find(|_, (_, code)| inside(code)).is_some()
     }
 
     /// Returns the handle of a symbol of an executable, making one if it is new.
-    fn handle_of(&self, owner: &Executable, symbol: Symbol) -> hsa_executable_symbol_t {
-        let known = Known { symbol };
+    fn handle_of(&self, owner: &Executable, device: usize, symbol: Symbol) -> hsa_executable_symbol_t {
+        let known = Known { device, symbol };
         let mut names = owner.symbols.lock().unwrap_or_else(PoisonError::into_inner);
-        let handle = *names.entry(known.name()).or_insert_with(|| {
+        let handle = *names.entry((device, known.name())).or_insert_with(|| {
             let handle = self.next();
             self.symbols_mut().insert(handle, Arc::new(known));
             handle
@@ -141,17 +149,18 @@ impl Codes {
         hsa_executable_symbol_t { handle }
     }
 
-    fn by_name(&self, handle: hsa_executable_t, name: &str) -> Answer<hsa_executable_symbol_t> {
+    /// Returns the symbol of a device, or of the first that has one of this name.
+    fn by_name(&self, handle: hsa_executable_t, device: Option<usize>, name: &str) -> Answer<hsa_executable_symbol_t> {
         let executable = self.executable(handle)?;
-        let known = executable.symbols.lock().unwrap_or_else(PoisonError::into_inner).get(name).copied();
-        if let Some(handle) = known {
-            return Ok(hsa_executable_symbol_t { handle });
-        }
         let plain = name.strip_suffix(DESCRIPTOR).unwrap_or(name);
-        let codes = executable.codes().clone();
-        for code in codes {
+        for (device, code) in executable.codes_of(device) {
+            let known = (device, name.to_owned());
+            let known = executable.symbols.lock().unwrap_or_else(PoisonError::into_inner).get(&known).copied();
+            if let Some(handle) = known {
+                return Ok(hsa_executable_symbol_t { handle });
+            }
             match code.symbol(plain) {
-                Ok(symbol) => return Ok(self.handle_of(&executable, symbol)),
+                Ok(symbol) => return Ok(self.handle_of(&executable, device, symbol)),
                 Err(error) => match failed(error) {
                     HSA_STATUS_ERROR_INVALID_SYMBOL_NAME => {}
                     status => return Err(status),
@@ -161,15 +170,14 @@ impl Codes {
         Err(HSA_STATUS_ERROR_INVALID_SYMBOL_NAME)
     }
 
-    /// Returns handles of all symbols of an executable.
-    fn all(&self, handle: hsa_executable_t) -> Answer<Vec<hsa_executable_symbol_t>> {
+    /// Returns handles of all symbols of an executable, or of those of a device.
+    fn all(&self, handle: hsa_executable_t, device: Option<usize>) -> Answer<Vec<hsa_executable_symbol_t>> {
         let executable = self.executable(handle)?;
-        let codes = executable.codes().clone();
         let mut all = Vec::new();
-        for code in codes {
+        for (device, code) in executable.codes_of(device) {
             for index in 0..code.symbols() {
                 let symbol = code.symbol_at(index).map_err(failed)?;
-                all.push(self.handle_of(&executable, symbol));
+                all.push(self.handle_of(&executable, device, symbol));
             }
         }
         Ok(all)
@@ -192,6 +200,7 @@ impl Codes {
 
 fn load(
     runtime: &Runtime,
+    device: usize,
     executable: hsa_executable_t,
     reader: hsa_code_object_reader_t,
     loaded: Out<hsa_loaded_code_object_t>,
@@ -202,15 +211,16 @@ fn load(
     }
     let source = runtime.codes.readers().get(&reader.handle).cloned();
     let source = source.ok_or(HSA_STATUS_ERROR_INVALID_CODE_OBJECT_READER)?;
+    let session = runtime.devices.session(device);
     let code = match &source {
-        Source::File(bytes) => runtime.client.load(bytes),
+        Source::File(bytes) => session.load(bytes),
         Source::Memory { address, bytes } => {
             let at = std::ptr::with_exposed_provenance::<u8>(*address as usize);
             // SAFETY: C promised these bytes when it made the reader, until it destroys it, and nobody changes them.
-            runtime.client.load(unsafe { std::slice::from_raw_parts(at, *bytes) })
+            session.load(unsafe { std::slice::from_raw_parts(at, *bytes) })
         }
     };
-    target.codes().push(code.map_err(failed)?);
+    target.codes().push((device, code.map_err(failed)?));
     if loaded.is_wanted() {
         loaded.put(hsa_loaded_code_object_t { handle: runtime.codes.next() })?;
     }
@@ -301,8 +311,7 @@ export! {
         loaded: Out<hsa_loaded_code_object_t>,
     ) -> hsa_status_t {
         status_with(|runtime| {
-            gpu_of(runtime, agent)?;
-            load(runtime, executable, reader, loaded)
+            load(runtime, gpu_of(runtime, agent)?, executable, reader, loaded)
         })
     }
 
@@ -372,10 +381,8 @@ export! {
     ) -> hsa_status_t {
         status_with(|runtime| {
             let symbol = symbol.needed()?;
-            if let Ok(agent) = agent.get() {
-                gpu_of(runtime, agent)?;
-            }
-            symbol.put(runtime.codes.by_name(executable, name.get()?)?)
+            let device = agent.get().ok().map(|agent| gpu_of(runtime, agent)).transpose()?;
+            symbol.put(runtime.codes.by_name(executable, device, name.get()?)?)
         })
     }
 
@@ -389,8 +396,8 @@ export! {
         symbol: Out<hsa_executable_symbol_t>,
     ) -> hsa_status_t {
         status_with(|runtime| {
-            gpu_of(runtime, agent)?;
-            symbol.needed()?.put(runtime.codes.by_name(executable, name.get()?)?)
+            let device = gpu_of(runtime, agent)?;
+            symbol.needed()?.put(runtime.codes.by_name(executable, Some(device), name.get()?)?)
         })
     }
 
@@ -413,7 +420,7 @@ export! {
     ) -> hsa_status_t {
         status_with(|runtime| {
             let callback = callback.ok_or(HSA_STATUS_ERROR_INVALID_ARGUMENT)?;
-            for symbol in runtime.codes.all(executable)? {
+            for symbol in runtime.codes.all(executable, None)? {
                 // SAFETY: C gave the function together with the data for it.
                 match unsafe { callback(executable, symbol, data.0) } {
                     HSA_STATUS_SUCCESS => {}
@@ -434,9 +441,9 @@ export! {
         data: Opaque,
     ) -> hsa_status_t {
         status_with(|runtime| {
-            gpu_of(runtime, agent)?;
+            let device = gpu_of(runtime, agent)?;
             let callback = callback.ok_or(HSA_STATUS_ERROR_INVALID_ARGUMENT)?;
-            for symbol in runtime.codes.all(executable)? {
+            for symbol in runtime.codes.all(executable, Some(device))? {
                 // SAFETY: C gave the function together with the data for it.
                 match unsafe { callback(executable, agent, symbol, data.0) } {
                     HSA_STATUS_SUCCESS => {}
@@ -471,7 +478,7 @@ fn symbol_info(known: &Known, attribute: hsa_executable_symbol_info_t, value: Ro
         HSA_EXECUTABLE_SYMBOL_INFO_NAME => value.put_bytes(name.as_bytes()),
         HSA_EXECUTABLE_SYMBOL_INFO_MODULE_NAME_LENGTH => value.put(0u32),
         HSA_EXECUTABLE_SYMBOL_INFO_MODULE_NAME => Ok(()),
-        HSA_EXECUTABLE_SYMBOL_INFO_AGENT => value.put(GPU),
+        HSA_EXECUTABLE_SYMBOL_INFO_AGENT => value.put(Agent::Device(known.device).handle()),
         HSA_EXECUTABLE_SYMBOL_INFO_LINKAGE => value.put(HSA_SYMBOL_LINKAGE_PROGRAM),
         HSA_EXECUTABLE_SYMBOL_INFO_IS_DEFINITION => value.put(true),
         HSA_EXECUTABLE_SYMBOL_INFO_VARIABLE_ADDRESS if !kernel => value.put(symbol.address),
@@ -527,10 +534,10 @@ pub(crate) extern "C" fn query_segment_descriptors(
             let executables = runtime.codes.executables();
             let mut all = Vec::new();
             for (handle, executable) in executables.iter() {
-                all.extend(executable.codes().iter().map(|code| {
+                all.extend(executable.codes().iter().map(|(device, code)| {
                     let (start, bytes) = code.place();
                     hsa_ven_amd_loader_segment_descriptor_t {
-                        agent: GPU,
+                        agent: Agent::Device(*device).handle(),
                         executable: hsa_executable_t { handle: *handle },
                         code_object_storage_type: HSA_VEN_AMD_LOADER_CODE_OBJECT_STORAGE_TYPE_NONE,
                         code_object_storage_base: std::ptr::null(),
@@ -557,7 +564,7 @@ pub(crate) extern "C" fn query_executable(device: Opaque, executable: Out<hsa_ex
     crate::export::at_the_edge(|| {
         status_with(|runtime| {
             let address = device.0.addr() as u64;
-            let found = runtime.codes.find(|handle, code| {
+            let found = runtime.codes.find(|handle, (_, code)| {
                 let (start, bytes) = code.place();
                 address.checked_sub(start).filter(|at| *at < bytes).map(|_| handle)
             });

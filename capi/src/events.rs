@@ -180,13 +180,13 @@ fn run(post: &Post, runtime: &Weak<Runtime>) {
                 break;
             }
         }
-        if !handlers.is_empty() && runtime.client.ended().is_none() {
+        if !handlers.is_empty() && runtime.client.first_end().is_none() {
             let called = || post.waiting.load(Ordering::Acquire) || due(&handlers, &runtime).is_some();
             let waited = runtime
                 .client
-                .changes(Deadline::NEVER, || (called() || runtime.client.ended().is_some()).then_some(()));
+                .changes(Deadline::NEVER, || (called() || runtime.client.first_end().is_some()).then_some(()));
             debug_assert!(waited.is_ok(), "the kernel refuses to wait");
-        } else if runtime.client.ended().is_some() {
+        } else if runtime.client.first_end().is_some() {
             // Nothing will change any more.
             handlers.clear();
         }

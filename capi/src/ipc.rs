@@ -13,7 +13,7 @@ use std::ffi::c_void;
 use client::ShareId;
 use hsa_sys::raw::*;
 
-use crate::agent::agent_of;
+use crate::agent::devices_of;
 use crate::edge::{Answer, In, Opaque, Out};
 use crate::export::export;
 use crate::memory::{Block, PAGE, Pool, free};
@@ -37,7 +37,7 @@ pub(crate) struct Handle {
     pub(crate) share: ShareId,
     /// Its bytes, as its maker names them.
     pub(crate) bytes: u64,
-    /// The pool it was allocated from.
+    /// The name of the pool it was allocated from.
     pub(crate) pool: u64,
 }
 
@@ -97,17 +97,17 @@ export! {
             let handle = handle.needed()?;
             let made = runtime.memory.with_block(place.0.addr() as u64, |block| {
                 // What was attached belongs to somebody else, and a part has no handle. HIP names less than the pages it has allocated.
-                if block.imported || pages(size as u64) != Some(block.buffer.bytes()) {
+                if block.is_imported() || pages(size as u64) != Some(block.buffer.bytes()) {
                     return Err(HSA_STATUS_ERROR_INVALID_ARGUMENT);
                 }
-                let share = block.buffer.export().map_err(failed)?;
+                let share = block.tell()?;
                 for (tenant, write) in granted(&std::env::var(GRANTS).unwrap_or_default())? {
                     block.buffer.grant(tenant, write).map_err(|error| {
                         eprintln!("wavegate: memory is not granted to {tenant}: {error}");
                         failed(error)
                     })?;
                 }
-                Ok(Handle { kind: Kind::Block, share, bytes: size as u64, pool: block.pool.handle() })
+                Ok(Handle { kind: Kind::Block, share, bytes: size as u64, pool: block.pool.name(runtime) })
             })?;
             handle.put(hsa_amd_ipc_memory_t { handle: made.words() })
         })
@@ -126,12 +126,13 @@ export! {
             if pages(size as u64).is_none_or(|bytes| Some(bytes) != pages(handle.bytes)) {
                 return Err(HSA_STATUS_ERROR_INVALID_ARGUMENT);
             }
-            for agent in agents.list(count as usize)? {
-                agent_of(runtime, agent)?;
-            }
-            let pool = Pool::of(runtime, handle.pool).map_err(|_| HSA_STATUS_ERROR_INVALID_ARGUMENT)?;
-            let buffer = runtime.client.import(handle.share, handle.bytes).map_err(failed)?;
-            let address = runtime.memory.add(Block::imported(buffer, size, pool));
+            let devices = devices_of(runtime, &agents.list(count as usize)?)?;
+            let pool = Pool::by_name(runtime, handle.pool)?;
+            let session = runtime.devices.session(pool.agent().session());
+            let buffer = session.import(handle.share, handle.bytes).map_err(failed)?;
+            let mut block = Block::imported(buffer, size, pool, handle.share);
+            block.show(runtime, &devices)?;
+            let address = runtime.memory.add(block);
             place.put(std::ptr::with_exposed_provenance_mut(address as usize))
         })
     }
@@ -140,7 +141,7 @@ export! {
     fn hsa_amd_ipc_memory_detach(place: Opaque) -> hsa_status_t {
         status_with(|runtime| {
             let address = place.0.addr() as u64;
-            let imported = runtime.memory.with_block(address, |block| Ok(block.imported))?;
+            let imported = runtime.memory.with_block(address, |block| Ok(block.is_imported()))?;
             if imported { free(runtime, address) } else { Err(HSA_STATUS_ERROR_INVALID_ARGUMENT) }
         })
     }

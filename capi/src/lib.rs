@@ -11,8 +11,9 @@
 //! |---|---|
 //! | `export` | versioned names, and no panic beyond them |
 //! | `edge` | what C hands us, made safe to hold |
-//! | `runtime`, `fork` | the session between `hsa_init` and `hsa_shut_down`; whose it is |
+//! | `runtime`, `fork` | the sessions between `hsa_init` and `hsa_shut_down`; whose it is |
 //! | `system`, `words` | the system, extensions, status codes in words |
+//! | `devices` | which devices the program sees, and the session on each |
 //! | `agent` | agents, instruction sets, caches |
 //! | `memory`, `copy` | pools, copies |
 //! | `locked`, `maps` | locked host memory, and the pages under it |
@@ -27,6 +28,7 @@
 mod agent;
 mod code;
 mod copy;
+mod devices;
 mod edge;
 mod events;
 mod export;

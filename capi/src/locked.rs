@@ -1,4 +1,4 @@
-//! Host memory that was locked: the device sees it at an alias address.
+//! Host memory that was locked: devices see it at an alias address, all of them at the same one.
 //!
 //! An alias is addresses of the session's arena with nothing behind them. Copies that name it run in this process on the host's own address
 //! ([`Locks::host_address`]), so locking costs a message and unlocking another, and neither costs copies or pages.
@@ -24,10 +24,11 @@ use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use client::{Alias, BufferKind, Object, PlacedAlias};
+use client::{Alias, BufferKind, PlacedAlias, Reservation};
 use hsa_sys::raw::*;
 
-use crate::agent::agent_of;
+use crate::agent::devices_of;
+use crate::devices::{Objects, unless_over};
 use crate::edge::{Answer, In, Opaque, Out};
 use crate::export::export;
 use crate::maps::{self, Holds};
@@ -50,8 +51,8 @@ pub(crate) struct Locked {
 
 /// Where kernels see a locked range.
 enum Seen {
-    /// In our arena; the device asks for pages.
-    Ours(Alias),
+    /// In our arena, by every device whose session is not over, at the same addresses; devices ask for pages.
+    Ours(Vec<(usize, Alias)>, Arc<Reservation>),
     /// Where the device chose.
     Placed(PlacedAlias),
 }
@@ -59,14 +60,14 @@ enum Seen {
 impl Seen {
     fn address(&self) -> u64 {
         match self {
-            Seen::Ours(alias) => alias.address(),
+            Seen::Ours(_, range) => range.address(),
             Seen::Placed(alias) => alias.address(),
         }
     }
 
     fn bytes(&self) -> u64 {
         match self {
-            Seen::Ours(alias) => alias.bytes(),
+            Seen::Ours(_, range) => range.bytes(),
             Seen::Placed(alias) => alias.bytes(),
         }
     }
@@ -94,7 +95,7 @@ impl Lock {
 /// Pages of the program's that are shared with kernels.
 struct Shared {
     bytes: u64,
-    object: Object,
+    objects: Objects,
     file: maps::File,
     /// They are not yet: the object is empty, and the pages are the program's.
     waits: bool,
@@ -104,12 +105,12 @@ impl Shared {
     fn new(runtime: &Runtime, bytes: u64) -> Answer<Shared> {
         let object = runtime.client.object(BufferKind::Host, bytes).map_err(failed)?;
         let file = maps::File::of(object.as_fd()).ok_or(HSA_STATUS_ERROR_INVALID_ALLOCATION)?;
-        Ok(Shared { bytes, object, file, waits: true })
+        Ok(Shared { bytes, objects: Objects::new(0, object, None), file, waits: true })
     }
 
     /// Shares the pages at an address. Returns whether they are.
     fn share(&mut self, at: u64) -> bool {
-        self.waits = self.waits && !maps::replace(at, self.bytes, self.object.as_fd().as_raw_fd());
+        self.waits = self.waits && !maps::replace(at, self.bytes, self.objects.made().as_fd().as_raw_fd());
         !self.waits
     }
 }
@@ -135,7 +136,7 @@ struct Books {
     /// By the first page of the program's.
     shared: BTreeMap<u64, Shared>,
     /// Objects whose pages the program has partly given to something else: they stay as they are.
-    lost: Vec<Object>,
+    lost: Vec<Objects>,
 }
 
 /// See the module.
@@ -157,9 +158,13 @@ impl Locks {
         }
         let pages = (host % PAGE + bytes).next_multiple_of(PAGE);
         answer_touches(runtime);
-        let range = runtime.client.reserve(pages, PAGE).map_err(failed)?;
-        let alias = runtime.client.alias(Arc::new(range), true).map_err(failed)?;
-        let (first, lock) = (alias.address(), Lock { host, bytes, alias: Seen::Ours(alias) });
+        let range = Arc::new(runtime.client.reserve(pages, PAGE).map_err(failed)?);
+        let mut aliases = Vec::new();
+        for (device, session) in runtime.devices.iter() {
+            let alias = unless_over(session.alias(Arc::clone(&range), true))?;
+            aliases.extend(alias.map(|alias| (device, alias)));
+        }
+        let (first, lock) = (range.address(), Lock { host, bytes, alias: Seen::Ours(aliases, range) });
         let address = lock.locked().alias;
         self.books_mut().locks.insert(first, lock);
         Ok(address)
@@ -181,7 +186,7 @@ impl Locks {
                 .filter(|(at, s)| **at + s.bytes > first)
                 .map(|(at, s)| {
                     let (from, to) = ((*at).max(first), (*at + s.bytes).min(end));
-                    (&s.object, from - at, to - from)
+                    (s.objects.made(), from - at, to - from)
                 })
                 .collect();
             runtime.client.place_alias(&parts).map_err(failed)
@@ -224,7 +229,7 @@ impl Locks {
                 match maps::holds(at, gone.bytes, gone.file) {
                     Holds::All if maps::make_private(at, gone.bytes) => {}
                     Holds::Nothing => {}
-                    Holds::All | Holds::Some => lost.push(gone.object),
+                    Holds::All | Holds::Some => lost.push(gone.objects),
                 }
             }
         }
@@ -253,8 +258,8 @@ impl Locks {
         ranges.find(|locked| within(locked.alias, locked.bytes) || within(locked.host, locked.bytes))
     }
 
-    /// Brings memory to an address of an alias that a kernel has touched.
-    fn supply(&self, runtime: &Runtime, address: u64) -> Answer {
+    /// Brings memory to an address of an alias that a kernel of a device has touched.
+    fn supply(&self, runtime: &Runtime, device: usize, address: u64) -> Answer {
         let mut books = self.books_mut();
         let Books { locks, shared, .. } = &mut *books;
         let missing = HSA_STATUS_ERROR_INVALID_ALLOCATION;
@@ -273,11 +278,13 @@ impl Locks {
                 from
             }
         };
-        let part = &shared[&place];
+        let part = shared.get_mut(&place).ok_or(missing)?;
         let (from, to) = (place.max(first), (place + part.bytes).min(end));
         // Devices that choose addresses do not ask.
-        let Seen::Ours(alias) = &lock.alias else { return Err(missing) };
-        alias.map(&part.object, from - place, to - from, alias.address() + (from - first), true).map_err(failed)
+        let Seen::Ours(aliases, _) = &lock.alias else { return Err(missing) };
+        let (_, alias) = aliases.iter().find(|(of, _)| *of == device).ok_or(missing)?;
+        let object = part.objects.of(&runtime.devices, device)?;
+        alias.map(object, from - place, to - from, alias.address() + (from - first), true).map_err(failed)
     }
 }
 
@@ -319,18 +326,20 @@ fn share(runtime: &Runtime, at: u64, bytes: u64) -> Answer<Shared> {
 
 /// Has touches answered from now on, each on a thread of its own: they are rare, and nobody else may have to wait for them.
 fn answer_touches(runtime: &Arc<Runtime>) {
-    let weak = Arc::downgrade(runtime);
-    runtime.client.on_touch(move |address| {
-        let Some(runtime) = weak.upgrade() else { return };
-        // The thread that calls has all signals blocked, and its children inherit that.
-        let named = std::thread::Builder::new().name("wavegate-pages".to_owned());
-        let _ = named.spawn(move || {
-            if runtime.memory.locks.supply(&runtime, address).is_err() {
-                // If this is not heard either, the kernel has its fault a little later.
-                let _ = runtime.client.refuse_touch(address);
-            }
+    for (device, session) in runtime.devices.iter() {
+        let weak = Arc::downgrade(runtime);
+        session.on_touch(move |address| {
+            let Some(runtime) = weak.upgrade() else { return };
+            // The thread that calls has all signals blocked, and its children inherit that.
+            let named = std::thread::Builder::new().name("wavegate-pages".to_owned());
+            let _ = named.spawn(move || {
+                if runtime.memory.locks.supply(&runtime, device, address).is_err() {
+                    // If this is not heard either, the kernel has its fault a little later.
+                    let _ = runtime.devices.session(device).refuse_touch(address);
+                }
+            });
         });
-    });
+    }
 }
 
 fn lock(
@@ -342,9 +351,7 @@ fn lock(
     place: Out<*mut c_void>,
 ) -> Answer {
     let place = place.needed()?;
-    for agent in agents.list(usize::try_from(count).unwrap_or(0))? {
-        agent_of(runtime, agent)?;
-    }
+    devices_of(runtime, &agents.list(usize::try_from(count).unwrap_or(0))?)?;
     let address = host.0.addr() as u64;
     if address == 0 || bytes == 0 || address.checked_add(bytes as u64).is_none() {
         return Err(HSA_STATUS_ERROR_INVALID_ARGUMENT);

@@ -2,18 +2,19 @@
 //!
 //! Promises:
 //! - a pool is as large as what the tenant may have, and asking for more answers OUT_OF_RESOURCES with nothing else disturbed;
-//! - memory has one address, here and on the device; what cannot be mapped here ([`is_unmapped`]) has its address for itself;
+//! - memory has one address, here and on every device that sees it: its own, and those that were let; what cannot be mapped here ([`is_unmapped`]) has its address for itself;
 //! - locking costs a message and no copy: the device sees the memory at an alias address, and copies through the alias run here, on the host's
 //!   own address. A kernel that touches the alias is served by [`crate::locked`].
 
 use std::collections::BTreeMap;
 use std::ffi::c_void;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use client::{Buffer, BufferKind};
+use client::{Buffer, BufferKind, Mirror, ShareId};
 use hsa_sys::raw::*;
 
-use crate::agent::{CPU, GPU, agent_of};
+use crate::agent::{Agent, agent_of, agents, devices_of};
 use crate::edge::{Answer, Each, In, Opaque, Out, Room, each};
 use crate::export::export;
 use crate::locked::Locks;
@@ -28,14 +29,14 @@ const GOOD_STEP: usize = 2 << 20;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Pool {
     handle: u64,
-    agent: hsa_agent_t,
+    agent: Agent,
     segment: u32,
     flags: u32,
     /// What is asked of the worker; `None` for LDS, which is not allocated.
     kind: Option<BufferKind>,
 }
 
-const fn pool(handle: u64, agent: hsa_agent_t, flags: u32, kind: BufferKind) -> Pool {
+const fn pool(handle: u64, agent: Agent, flags: u32, kind: BufferKind) -> Pool {
     Pool { handle, agent, segment: HSA_AMD_SEGMENT_GLOBAL, flags, kind: Some(kind) }
 }
 
@@ -43,15 +44,17 @@ const FINE: u32 = HSA_AMD_MEMORY_POOL_GLOBAL_FLAG_FINE_GRAINED;
 const COARSE: u32 = HSA_AMD_MEMORY_POOL_GLOBAL_FLAG_COARSE_GRAINED;
 const KERNARG: u32 = HSA_AMD_MEMORY_POOL_GLOBAL_FLAG_KERNARG_INIT;
 
-/// Every pool, in the order in which programs meet them.
+/// The pools of the host and of the first device, in the order in which programs meet them. Those of other devices are like those of the first.
 const POOLS: [Pool; 6] = [
-    pool(0x11, CPU, FINE, BufferKind::Host),
-    pool(0x12, CPU, FINE | KERNARG, BufferKind::Kernarg),
-    pool(0x13, CPU, COARSE, BufferKind::Host),
-    pool(0x21, GPU, COARSE, BufferKind::Vram),
-    pool(0x22, GPU, FINE, BufferKind::Vram),
-    Pool { handle: 0x23, agent: GPU, segment: HSA_AMD_SEGMENT_GROUP, flags: 0, kind: None },
+    pool(0x11, Agent::Host, FINE, BufferKind::Host),
+    pool(0x12, Agent::Host, FINE | KERNARG, BufferKind::Kernarg),
+    pool(0x13, Agent::Host, COARSE, BufferKind::Host),
+    pool(0x21, Agent::Device(0), COARSE, BufferKind::Vram),
+    pool(0x22, Agent::Device(0), FINE, BufferKind::Vram),
+    Pool { handle: 0x23, agent: Agent::Device(0), segment: HSA_AMD_SEGMENT_GROUP, flags: 0, kind: None },
 ];
+/// Where the number of the device begins in the handle of a pool, which is below that as in [`POOLS`].
+const DEVICE_SHIFT: u32 = 8;
 
 impl Pool {
     pub(crate) fn handle(&self) -> u64 {
@@ -63,7 +66,7 @@ impl Pool {
         self.kind
     }
 
-    pub(crate) fn agent(&self) -> hsa_agent_t {
+    pub(crate) fn agent(&self) -> Agent {
         self.agent
     }
 
@@ -71,19 +74,56 @@ impl Pool {
         self.flags
     }
 
+    /// Returns it as another device has it.
+    fn on(self, device: usize) -> Pool {
+        match self.agent {
+            Agent::Host => self,
+            Agent::Device(_) => {
+                let handle = self.handle & ((1 << DEVICE_SHIFT) - 1) | (device as u64) << DEVICE_SHIFT;
+                Pool { handle, agent: Agent::Device(device), ..self }
+            }
+        }
+    }
+
     pub(crate) fn of(runtime: &Runtime, handle: u64) -> Answer<Pool> {
-        let found = POOLS.into_iter().find(|pool| pool.handle == handle);
-        found.filter(|pool| pool.agent == CPU || runtime.visible).ok_or(HSA_STATUS_ERROR_INVALID_MEMORY_POOL)
+        let device = (handle >> DEVICE_SHIFT) as usize;
+        let mut known = POOLS.into_iter().map(|pool| pool.on(device));
+        let found = known.find(|pool| pool.handle == handle);
+        let seen = |pool: &Pool| pool.agent == Agent::Host || device < runtime.devices.agents();
+        found.filter(seen).ok_or(HSA_STATUS_ERROR_INVALID_MEMORY_POOL)
     }
 
     fn of_agent(runtime: &Runtime, agent: hsa_agent_t) -> Answer<impl Iterator<Item = Pool>> {
         let agent = agent_of(runtime, agent)?;
-        Ok(POOLS.into_iter().filter(move |pool| pool.agent == agent))
+        Ok(POOLS.into_iter().map(move |pool| pool.on(agent.session())).filter(move |pool| pool.agent == agent))
+    }
+
+    /// Returns what it goes by in other programs, which may see other devices, or in another order.
+    pub(crate) fn name(&self, runtime: &Runtime) -> u64 {
+        let device = runtime.devices.name(self.agent.session()).unwrap_or(0);
+        match self.agent {
+            Agent::Host => self.handle,
+            Agent::Device(_) => self.on(device as usize).handle,
+        }
+    }
+
+    /// Returns the pool that goes by a name, if the program sees its device.
+    pub(crate) fn by_name(runtime: &Runtime, name: u64) -> Answer<Pool> {
+        let unknown = HSA_STATUS_ERROR_INVALID_ARGUMENT;
+        let kind = name & ((1 << DEVICE_SHIFT) - 1);
+        let pool = POOLS.into_iter().find(|pool| pool.handle == kind).ok_or(unknown)?;
+        match pool.agent {
+            Agent::Host => Ok(pool),
+            Agent::Device(_) => {
+                let device = u32::try_from(name >> DEVICE_SHIFT).ok();
+                Ok(pool.on(device.and_then(|device| runtime.devices.by_name(device)).ok_or(unknown)?))
+            }
+        }
     }
 
     /// Returns how much of it the tenant may have.
     fn bytes(&self, runtime: &Runtime) -> usize {
-        let device = runtime.device();
+        let device = runtime.devices.facts(self.agent.session());
         match self.kind {
             Some(BufferKind::Vram) => device.vram.0 as usize,
             Some(_) => (device.host_memory.0 as usize).min(host_bytes()),
@@ -101,12 +141,16 @@ fn host_bytes() -> usize {
 
 /// What was allocated.
 pub(crate) struct Block {
+    /// The devices besides its own that see it. Declared before the buffer, because they go first.
+    seen: Vec<(usize, Mirror)>,
     pub(crate) buffer: Buffer,
     /// Bytes asked for.
     bytes: usize,
     pub(crate) pool: Pool,
-    /// It was made by another process.
-    pub(crate) imported: bool,
+    /// By what it was got, if it was made by another process.
+    imported: Option<ShareId>,
+    /// Other processes may have been told of it.
+    told: AtomicBool,
     user: Opaque,
     /// Called when it is freed.
     callbacks: Vec<(hsa_amd_deallocation_callback_t, Opaque)>,
@@ -114,12 +158,59 @@ pub(crate) struct Block {
 
 impl Block {
     fn new(buffer: Buffer, bytes: usize, pool: Pool) -> Block {
-        Block { buffer, bytes, pool, imported: false, user: Opaque(std::ptr::null_mut()), callbacks: Vec::new() }
+        let (seen, user) = (Vec::new(), Opaque(std::ptr::null_mut()));
+        let told = AtomicBool::new(false);
+        Block { seen, buffer, bytes, pool, imported: None, told, user, callbacks: Vec::new() }
     }
 
     /// Of another process.
-    pub(crate) fn imported(buffer: Buffer, bytes: usize, pool: Pool) -> Block {
-        Block { imported: true, ..Block::new(buffer, bytes, pool) }
+    pub(crate) fn imported(buffer: Buffer, bytes: usize, pool: Pool, share: ShareId) -> Block {
+        Block { imported: Some(share), ..Block::new(buffer, bytes, pool) }
+    }
+
+    /// Whether it was made by another process.
+    pub(crate) fn is_imported(&self) -> bool {
+        self.imported.is_some()
+    }
+
+    /// Offers it to other processes of the tenant for as long as it is there.
+    pub(crate) fn tell(&self) -> Answer<ShareId> {
+        self.told.store(true, Ordering::Relaxed);
+        self.buffer.export().map_err(failed)
+    }
+
+    /// Lets these devices see it, and no others but its own.
+    pub(crate) fn show(&mut self, runtime: &Runtime, devices: &[usize]) -> Answer {
+        self.seen.retain(|(device, _)| devices.contains(device));
+        let new: Vec<usize> = devices.iter().copied().filter(|at| !self.is_seen(Agent::Device(*at))).collect();
+        if new.is_empty() {
+            return Ok(());
+        }
+        let shown = self.add(runtime, &new);
+        // A tenant may offer so much at a time, so nothing is offered for longer than need be.
+        if self.imported.is_none() && !*self.told.get_mut() {
+            self.buffer.withdraw().map_err(failed)?;
+        }
+        shown
+    }
+
+    fn add(&mut self, runtime: &Runtime, devices: &[usize]) -> Answer {
+        for &device in devices {
+            let share = self.imported.map_or_else(|| self.buffer.export(), Ok).map_err(failed)?;
+            let place = (self.buffer.address(), self.buffer.bytes());
+            self.seen.extend(runtime.devices.mirror(device, share, place)?.map(|mirror| (device, mirror)));
+        }
+        Ok(())
+    }
+
+    /// Whether kernels of an agent, or the host, see it.
+    fn is_seen(&self, agent: Agent) -> bool {
+        match agent {
+            Agent::Host => true,
+            Agent::Device(device) => {
+                device == self.pool.agent.session() || self.seen.iter().any(|(seen, _)| *seen == device)
+            }
+        }
     }
 }
 
@@ -165,6 +256,11 @@ fn block_at(blocks: &BTreeMap<u64, Block>, address: u64) -> Option<(u64, &Block)
     (address - start < block.buffer.bytes()).then_some((start, block))
 }
 
+fn block_at_mut(blocks: &mut BTreeMap<u64, Block>, address: u64) -> Option<&mut Block> {
+    let (start, block) = blocks.range_mut(..=address).next_back()?;
+    (address - start < block.buffer.bytes()).then_some(block)
+}
+
 /// What somebody is about to do with memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Use {
@@ -180,7 +276,7 @@ pub(crate) fn reach(runtime: &Runtime, address: u64, bytes: usize, how: Use) -> 
     }
     // Where the device chooses addresses, they lie among the program's own.
     let mixed = runtime.client.device_chooses_addresses();
-    if !mixed && !runtime.client.owns(address) {
+    if !mixed && runtime.devices.owner(address).is_none() {
         return Ok(address);
     }
     if let Some(host) = runtime.memory.locks.host_address(address, bytes as u64) {
@@ -217,8 +313,8 @@ fn pointer(address: u64) -> *mut c_void {
     std::ptr::with_exposed_provenance_mut(address as usize)
 }
 
-/// Allocates from a pool.
-fn allocate(runtime: &Runtime, pool: Pool, bytes: usize, place: Out<*mut c_void>) -> Answer {
+/// Allocates from a pool, to be seen by these devices besides its own.
+fn allocate(runtime: &Runtime, pool: Pool, bytes: usize, devices: &[usize], place: Out<*mut c_void>) -> Answer {
     let place = place.needed()?;
     let kind = pool.kind.ok_or(HSA_STATUS_ERROR_INVALID_ALLOCATION)?;
     if bytes == 0 {
@@ -228,8 +324,10 @@ fn allocate(runtime: &Runtime, pool: Pool, bytes: usize, place: Out<*mut c_void>
         // Memory of the host is not refused after a fault: HIP does not survive that.
         runtime.queues.check()?;
     }
-    let buffer = runtime.client.alloc(kind, bytes as u64).map_err(failed)?;
-    place.put(pointer(runtime.memory.add(Block::new(buffer, bytes, pool))))
+    let buffer = runtime.devices.session(pool.agent.session()).alloc(kind, bytes as u64).map_err(failed)?;
+    let mut block = Block::new(buffer, bytes, pool);
+    block.show(runtime, devices)?;
+    place.put(pointer(runtime.memory.add(block)))
 }
 
 /// Frees what was allocated. Freeing nothing is nothing to do.
@@ -263,11 +361,11 @@ fn pool_info(runtime: &Runtime, pool: Pool, attribute: hsa_amd_memory_pool_info_
         }
         HSA_AMD_MEMORY_POOL_INFO_RUNTIME_ALLOC_REC_GRANULE => value.put(match (allocated, pool.agent) {
             (false, _) => 0,
-            (true, GPU) => GOOD_STEP,
-            (true, _) => PAGE,
+            (true, Agent::Device(_)) => GOOD_STEP,
+            (true, Agent::Host) => PAGE,
         }),
-        HSA_AMD_MEMORY_POOL_INFO_ACCESSIBLE_BY_ALL => value.put(pool.agent == CPU),
-        HSA_AMD_MEMORY_POOL_INFO_LOCATION => value.put(if pool.agent == CPU {
+        HSA_AMD_MEMORY_POOL_INFO_ACCESSIBLE_BY_ALL => value.put(pool.agent == Agent::Host),
+        HSA_AMD_MEMORY_POOL_INFO_LOCATION => value.put(if pool.agent == Agent::Host {
             HSA_AMD_MEMORY_POOL_LOCATION_CPU
         } else {
             HSA_AMD_MEMORY_POOL_LOCATION_GPU
@@ -311,9 +409,9 @@ export! {
             match attribute {
                 HSA_AMD_AGENT_MEMORY_POOL_INFO_ACCESS => value.put(match (own, agent, pool.kind) {
                     (true, _, Some(_)) => HSA_AMD_MEMORY_POOL_ACCESS_ALLOWED_BY_DEFAULT,
-                    // Host memory, for the device.
-                    (false, GPU, _) => HSA_AMD_MEMORY_POOL_ACCESS_DISALLOWED_BY_DEFAULT,
-                    // Device memory, for the host: copies are as fast as its own stores would be.
+                    // Host memory, or that of another device.
+                    (false, Agent::Device(_), Some(_)) => HSA_AMD_MEMORY_POOL_ACCESS_DISALLOWED_BY_DEFAULT,
+                    // Device memory, for the host: copies are as fast as its own stores would be. And LDS.
                     _ => HSA_AMD_MEMORY_POOL_ACCESS_NEVER_ALLOWED,
                 }),
                 HSA_AMD_AGENT_MEMORY_POOL_INFO_NUM_LINK_HOPS => value.put(u32::from(!own)),
@@ -342,7 +440,7 @@ export! {
         _flags: u32,
         place: Out<*mut c_void>,
     ) -> hsa_status_t {
-        status_with(|runtime| allocate(runtime, Pool::of(runtime, pool.handle)?, size, place))
+        status_with(|runtime| allocate(runtime, Pool::of(runtime, pool.handle)?, size, &[], place))
     }
 
     /// Frees memory.
@@ -368,7 +466,7 @@ export! {
         status_with(|_| Err(HSA_STATUS_ERROR_OUT_OF_RESOURCES))
     }
 
-    /// Every agent reaches all memory of the session.
+    /// Lets kernels of these devices, and no others but its own, see memory. What was locked all of them see; what was mapped, as that was said.
     fn hsa_amd_agents_allow_access(
         count: u32,
         agents: In<'_, hsa_agent_t>,
@@ -376,13 +474,12 @@ export! {
         place: Opaque,
     ) -> hsa_status_t {
         status_with(|runtime| {
-            for agent in agents.list(count as usize)? {
-                agent_of(runtime, agent)?;
-            }
+            let devices = devices_of(runtime, &agents.list(count as usize)?)?;
             let address = place.0.addr() as u64;
-            let known = runtime.memory.has(address)
-                || runtime.memory.locks.host_address(address, 1).is_some()
-                || runtime.places.find(address).is_some();
+            if let Some(block) = block_at_mut(&mut runtime.memory.blocks_mut(), address) {
+                return block.show(runtime, &devices);
+            }
+            let known = runtime.memory.locks.host_address(address, 1).is_some() || runtime.places.find(address).is_some();
             if known { Ok(()) } else { Err(HSA_STATUS_ERROR_INVALID_ALLOCATION) }
         })
     }
@@ -403,11 +500,11 @@ export! {
                 && count.is_wanted()
                 && accessible.is_wanted()
             {
-                let agents = if found.r#type == HSA_EXT_POINTER_TYPE_UNKNOWN { &[][..] } else { &[CPU, GPU] };
+                let agents = seen_by(runtime, address, &found);
                 count.put(agents.len() as u32)?;
                 if !agents.is_empty() {
                     // SAFETY: C's own function for memory of its own.
-                    let list = unsafe { alloc(size_of_val(agents)) }.cast::<hsa_agent_t>();
+                    let list = unsafe { alloc(size_of_val(&agents[..])) }.cast::<hsa_agent_t>();
                     if list.is_null() {
                         return Err(HSA_STATUS_ERROR_OUT_OF_RESOURCES);
                     }
@@ -427,8 +524,7 @@ export! {
         status_with(|runtime| {
             let address = place.0.addr() as u64;
             let mut blocks = runtime.memory.blocks_mut();
-            let block = blocks.range_mut(..=address).next_back().filter(|(start, b)| address - **start < b.buffer.bytes());
-            let (_, block) = block.ok_or(HSA_STATUS_ERROR_INVALID_ARGUMENT)?;
+            let block = block_at_mut(&mut blocks, address).ok_or(HSA_STATUS_ERROR_INVALID_ARGUMENT)?;
             block.user = user;
             Ok(())
         })
@@ -478,7 +574,7 @@ export! {
         status_with(|runtime| {
             let pool = Pool::of(runtime, region.handle).map_err(|_| HSA_STATUS_ERROR_INVALID_REGION)?;
             match attribute {
-                HSA_AMD_REGION_INFO_HOST_ACCESSIBLE => value.put(pool.agent == CPU),
+                HSA_AMD_REGION_INFO_HOST_ACCESSIBLE => value.put(pool.agent == Agent::Host),
                 HSA_AMD_REGION_INFO_BASE => value.put(std::ptr::null_mut::<c_void>()),
                 HSA_AMD_REGION_INFO_BUS_WIDTH | HSA_AMD_REGION_INFO_MAX_CLOCK_FREQUENCY => value.put(0u32),
                 attribute => pool_info(runtime, pool, attribute, value),
@@ -490,7 +586,9 @@ export! {
     fn hsa_memory_allocate(region: hsa_region_t, size: usize, place: Out<*mut c_void>) -> hsa_status_t {
         status_with(|runtime| {
             let pool = Pool::of(runtime, region.handle).map_err(|_| HSA_STATUS_ERROR_INVALID_REGION)?;
-            allocate(runtime, pool, size, place)
+            // HSA's own call gives host memory to everybody.
+            let everybody = if pool.agent == Agent::Host { runtime.devices.agents() } else { 0 };
+            allocate(runtime, pool, size, &Vec::from_iter(0..everybody), place)
         })
     }
 
@@ -548,32 +646,46 @@ fn describe(runtime: &Runtime, address: u64) -> hsa_amd_pointer_info_t {
         global_flags: 0,
     };
     if let Some((start, block)) = block_at(&runtime.memory.blocks(), address) {
-        info.r#type = if block.imported { HSA_EXT_POINTER_TYPE_IPC } else { HSA_EXT_POINTER_TYPE_HSA };
+        info.r#type = if block.is_imported() { HSA_EXT_POINTER_TYPE_IPC } else { HSA_EXT_POINTER_TYPE_HSA };
         (info.agentBaseAddress, info.hostBaseAddress) = (pointer(start), pointer(start));
         info.sizeInBytes = block.bytes;
         info.userData = block.user.0;
-        info.agentOwner = block.pool.agent;
+        info.agentOwner = block.pool.agent.handle();
         info.global_flags = block.pool.flags;
-    } else if let Some((start, bytes)) = runtime.codes.place_of(address) {
+    } else if let Some((device, start, bytes)) = runtime.codes.place_of(address) {
         info.r#type = HSA_EXT_POINTER_TYPE_HSA;
         (info.agentBaseAddress, info.hostBaseAddress) = (pointer(start), pointer(start));
         info.sizeInBytes = bytes as usize;
-        (info.agentOwner, info.global_flags) = (GPU, COARSE);
+        (info.agentOwner, info.global_flags) = (Agent::Device(device).handle(), COARSE);
     } else if let Some(locked) = runtime.memory.locks.find(address) {
         info.r#type = HSA_EXT_POINTER_TYPE_LOCKED;
         (info.agentBaseAddress, info.hostBaseAddress) = (pointer(locked.alias), pointer(locked.host));
         info.sizeInBytes = locked.bytes as usize;
-        (info.agentOwner, info.global_flags) = (CPU, FINE);
+        (info.agentOwner, info.global_flags) = (Agent::Host.handle(), FINE);
     } else if let Some(found) = runtime.places.find(address) {
         info.r#type = HSA_EXT_POINTER_TYPE_RESERVED_ADDR;
         (info.agentBaseAddress, info.hostBaseAddress) = (pointer(found.start), pointer(found.start));
         info.sizeInBytes = found.bytes as usize;
         if let Some(pool) = found.pool {
             info.r#type = HSA_EXT_POINTER_TYPE_HSA;
-            (info.agentOwner, info.global_flags) = (pool.agent(), pool.flags());
+            (info.agentOwner, info.global_flags) = (pool.agent().handle(), pool.flags());
         }
     }
     info
+}
+
+/// Returns the agents that see memory which was described.
+fn seen_by(runtime: &Runtime, address: u64, found: &hsa_amd_pointer_info_t) -> Vec<hsa_agent_t> {
+    let blocks = runtime.memory.blocks();
+    let block = block_at(&blocks, address).map(|(_, block)| block);
+    let sees = |agent: &Agent| match (found.r#type, block) {
+        (HSA_EXT_POINTER_TYPE_UNKNOWN, _) => false,
+        (_, Some(block)) => block.is_seen(*agent),
+        // Code is its device's alone; what was locked or reserved is everybody's.
+        (HSA_EXT_POINTER_TYPE_HSA, None) => *agent == Agent::Host || agent.handle() == found.agentOwner,
+        _ => true,
+    };
+    agents(runtime).filter(sees).map(Agent::handle).collect()
 }
 
 /// Stores what is known, as far as the caller's version of the record reaches.

@@ -19,7 +19,7 @@ use std::sync::{PoisonError, RwLock};
 use client::{CuMask, Fault, FaultKind, QueuePriority, QueueType};
 use hsa_sys::raw::*;
 
-use crate::agent::gpu_of;
+use crate::agent::{Agent, gpu_of};
 use crate::edge::{Answer, In, Opaque, Out, Room};
 use crate::export::{export, ordered};
 use crate::locked::share_waiting;
@@ -39,6 +39,8 @@ type SystemCallback = hsa_amd_system_event_callback_t;
 
 struct Entry {
     queue: client::Queue,
+    /// The number of its device.
+    device: usize,
     callback: Callback,
     data: Opaque,
     /// The mask that was set last, for who asks; empty means all.
@@ -67,23 +69,23 @@ impl Queues {
 
     /// Tells of the queues that have stopped since the last time, and completes what stopped queues hold. Called on the event thread.
     pub(crate) fn tell_faults(&self, runtime: &Runtime) {
-        let stopped: Vec<(u64, Fault, Callback, Opaque)> = {
+        let stopped: Vec<(u64, usize, Fault, Callback, Opaque)> = {
             let mut list = self.list.write().unwrap_or_else(PoisonError::into_inner);
             let new = list.iter_mut().filter(|(_, entry)| !entry.told);
             new.filter_map(|(address, entry)| {
                 let fault = entry.queue.fault()?;
                 entry.told = true;
-                Some((*address, fault, entry.callback, entry.data))
+                Some((*address, entry.device, fault, entry.callback, entry.data))
             })
             .collect()
         };
         let as_errors = std::env::var_os(ON_FAULT).is_some_and(|how| how == "error");
-        for (address, fault, callback, data) in stopped {
+        for (address, device, fault, callback, data) in stopped {
             let status = status_of(fault.kind);
             eprintln!("wavegate: {}", client::ClientError::Fault(Box::new(fault.clone())));
             let _ = self.broken.compare_exchange(0, u64::from(status), Ordering::AcqRel, Ordering::Acquire);
             if fault.kind == FaultKind::Memory {
-                self.tell_system(&fault);
+                self.tell_system(device, &fault);
             }
             if let Some(callback) = callback
                 && (!as_errors || fault.kind == FaultKind::Trap)
@@ -97,14 +99,14 @@ impl Queues {
         list.values().filter(|entry| entry.told).for_each(|entry| complete_unrun(runtime, &entry.queue));
     }
 
-    fn tell_system(&self, fault: &Fault) {
+    fn tell_system(&self, device: usize, fault: &Fault) {
         let system = *self.system.read().unwrap_or_else(PoisonError::into_inner);
         let Some((Some(call), data)) = system else { return };
         let event = hsa_amd_event_t {
             event_type: HSA_AMD_GPU_MEMORY_FAULT_EVENT,
             data: hsa_amd_event_data_t {
                 memory_fault: hsa_amd_gpu_memory_fault_info_t {
-                    agent: crate::agent::GPU,
+                    agent: Agent::Device(device).handle(),
                     virtual_address: fault.address.0,
                     fault_reason_mask: HSA_AMD_MEMORY_FAULT_PAGE_NOT_PRESENT,
                 },
@@ -193,7 +195,7 @@ export! {
         queue: Out<*mut hsa_queue_t>,
     ) -> hsa_status_t {
         status_with(|runtime| {
-            gpu_of(runtime, agent)?;
+            let device = gpu_of(runtime, agent)?;
             let queue = queue.needed()?;
             if !size.is_power_of_two() {
                 return Err(HSA_STATUS_ERROR_INVALID_ARGUMENT);
@@ -205,9 +207,9 @@ export! {
                 _ => return Err(HSA_STATUS_ERROR_INVALID_ARGUMENT),
             };
             runtime.queues.check()?;
-            let made = runtime.client.queue_of(size.max(SLOTS_MIN), kind).map_err(failed)?;
+            let made = runtime.devices.session(device).queue_of(size.max(SLOTS_MIN), kind).map_err(failed)?;
             let address = made.address();
-            let entry = Entry { queue: made, callback, data, units: Vec::new(), told: false };
+            let entry = Entry { queue: made, device, callback, data, units: Vec::new(), told: false };
             let first = {
                 let mut list = runtime.queues.list.write().unwrap_or_else(PoisonError::into_inner);
                 list.insert(address, entry);
@@ -256,7 +258,8 @@ export! {
                 return Err(HSA_STATUS_ERROR_INVALID_ARGUMENT);
             }
             let words = if bits == 0 { Vec::new() } else { mask.list(bits as usize / 32)? };
-            let units = runtime.device().compute_units;
+            let device = queue.with(runtime, |entry| Ok(entry.device))?;
+            let units = runtime.devices.facts(device).compute_units;
             let reduced = (0..bits).any(|unit| unit >= units && words[unit as usize / 32] >> (unit % 32) & 1 == 1);
             let mut wanted: CuMask = [0; size_of::<CuMask>()];
             for (bytes, word) in wanted.chunks_exact_mut(4).zip(&words) {
@@ -274,9 +277,9 @@ export! {
     /// Returns the compute units of a queue.
     fn hsa_amd_queue_cu_get_mask(queue: QueuePtr, bits: u32, mask: Out<u32>) -> hsa_status_t {
         status_with(|runtime| {
-            let units = runtime.device().compute_units;
-            let all = |word: u32| (0..32).filter(|bit| word * 32 + bit < units).fold(0, |set, bit| set | 1 << bit);
             queue.with(runtime, |entry| {
+                let units = runtime.devices.facts(entry.device).compute_units;
+                let all = |word: u32| (0..32).filter(|bit| word * 32 + bit < units).fold(0, |set, bit| set | 1 << bit);
                 mask.put_all((0..bits / 32).map(|word| entry.units.get(word as usize).copied().unwrap_or_else(|| all(word))))
             })
         })
@@ -302,7 +305,7 @@ export! {
     fn hsa_amd_queue_get_info(queue: QueuePtr, attribute: hsa_queue_info_attribute_t, value: Room) -> hsa_status_t {
         status_with(|runtime| {
             queue.with(runtime, |entry| match attribute {
-                HSA_AMD_QUEUE_INFO_AGENT => value.put(crate::agent::GPU),
+                HSA_AMD_QUEUE_INFO_AGENT => value.put(Agent::Device(entry.device).handle()),
                 HSA_AMD_QUEUE_INFO_DOORBELL_ID => value.put(u64::from(entry.queue.id().0)),
                 _ => Err(HSA_STATUS_ERROR_INVALID_ARGUMENT),
             })

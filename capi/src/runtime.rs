@@ -1,4 +1,4 @@
-//! The one runtime of a process: between the first `hsa_init` and the last `hsa_shut_down` it is a session with the broker.
+//! The one runtime of a process: between the first `hsa_init` and the last `hsa_shut_down` it is a session with the broker on each of its devices.
 //!
 //! Promises:
 //! - every call outside of that time answers NOT_INITIALIZED, and a forked child is outside of it: it may begin its own;
@@ -9,11 +9,12 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwapOption;
-use client::{Client, ClientError, DenyCode, DeviceFacts};
+use client::{Client, ClientError, DenyCode};
 use hsa_sys::raw::*;
 
 use crate::code::Codes;
 use crate::copy::Engine;
+use crate::devices::Devices;
 use crate::edge::Answer;
 use crate::events::Events;
 use crate::fork::Mark;
@@ -21,23 +22,20 @@ use crate::memory::Memory;
 use crate::queue::Queues;
 use crate::vmem::Places;
 
-/// Which devices to show: indices or unique names, as AMD's library reads it.
-const VISIBLE: &str = "ROCR_VISIBLE_DEVICES";
-
 /// What cannot be done here at all. The headers of ROCr 6.4 do not name it yet; later ones do.
 pub(crate) const HSA_STATUS_ERROR_NOT_SUPPORTED: hsa_status_t = 47;
 
 /// See the module.
 pub(crate) struct Runtime {
+    /// The session with host memory and signals: the first of [`devices`](Self::devices).
     pub(crate) client: Client,
+    pub(crate) devices: Devices,
     pub(crate) memory: Memory,
     pub(crate) places: Places,
     pub(crate) codes: Codes,
     pub(crate) queues: Queues,
     pub(crate) copies: Engine,
     pub(crate) events: Events,
-    /// Whether the device is shown to the program.
-    pub(crate) visible: bool,
     /// The process that began it.
     process: Mark,
 }
@@ -90,14 +88,8 @@ pub(crate) fn shut_down() -> Answer {
 
 impl Runtime {
     fn begin() -> Answer<Arc<Runtime>> {
-        let client = Client::from_environment().map_err(|error| {
-            eprintln!("wavegate: no session at {}: {error}", client::environment::socket().display());
-            HSA_STATUS_ERROR_OUT_OF_RESOURCES
-        })?;
-        let visible = match std::env::var(VISIBLE) {
-            Ok(list) => is_visible(&list, &uuid(client.device())),
-            Err(_) => true,
-        };
+        let devices = Devices::open()?;
+        let client = devices.first().clone();
         let memory = Memory::new();
         Ok(Arc::new(Runtime {
             memory,
@@ -106,9 +98,9 @@ impl Runtime {
             queues: Queues::default(),
             copies: Engine::default(),
             events: Events::default(),
-            visible,
             process: Mark::new(),
             client,
+            devices,
         }))
     }
 
@@ -116,14 +108,10 @@ impl Runtime {
         self.process.holds()
     }
 
-    pub(crate) fn device(&self) -> &DeviceFacts {
-        self.client.device()
-    }
-
     fn end(&self) {
         self.events.close();
         self.copies.close();
-        self.client.goodbye();
+        self.devices.goodbye();
     }
 }
 
@@ -138,23 +126,6 @@ pub(crate) fn without_signals<T>(body: impl FnOnce() -> T) -> T {
         libc::pthread_sigmask(libc::SIG_SETMASK, &before, std::ptr::null_mut());
         done
     }
-}
-
-/// Returns the device's unique name as AMD's library writes it.
-pub(crate) fn uuid(device: &DeviceFacts) -> String {
-    format!("GPU-{:016x}", device.uuid)
-}
-
-/// Whether the only device, number 0, is on a list of `ROCR_VISIBLE_DEVICES`. As in AMD's library the list ends at the first entry that names
-/// nothing.
-fn is_visible(list: &str, uuid: &str) -> bool {
-    let entries = list.split(',').map(str::trim);
-    entries.map_while(|entry| names_device(entry, uuid).then_some(())).next().is_some()
-}
-
-fn names_device(entry: &str, uuid: &str) -> bool {
-    // A unique name may be cut, as long as it still says that it is one.
-    entry == "0" || (entry.len() > "GPU-".len() && uuid.to_ascii_lowercase().starts_with(&entry.to_ascii_lowercase()))
 }
 
 /// Returns the status that stands for an error of the client library.
@@ -184,27 +155,6 @@ pub(crate) fn failed(error: ClientError) -> hsa_status_t {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_list_of_visible_devices_is_read_as_amd_reads_it() {
-        let uuid = "GPU-00ab12cd34ef5678";
-        for (list, seen) in [
-            ("0", true),
-            (" 0 ", true),
-            ("0,1", true),
-            ("1,0", false),
-            ("", false),
-            ("-1", false),
-            ("GPU-00ab12cd34ef5678", true),
-            ("GPU-00AB12CD34EF5678", true),
-            ("GPU-00ab", true),
-            ("GPU-", false),
-            ("GPU-ff", false),
-            ("GPU-ff,0", false),
-        ] {
-            assert_eq!(is_visible(list, uuid), seen, "{list:?}");
-        }
-    }
 
     #[test]
     fn nothing_works_before_init() {

@@ -37,7 +37,8 @@ fn changed(signal: hsa_signal_t) {
             if runtime.queues.check().is_err() {
                 runtime.events.look_at_queues();
             }
-            runtime.client.ring_worker().map_err(failed)
+            let session = runtime.devices.owner(signal.handle).unwrap_or(&runtime.client);
+            session.ring_worker().map_err(failed)
         }
     });
 }
@@ -455,7 +456,7 @@ impl Watched {
     fn wait<T>(&self, runtime: &Runtime, deadline: Deadline, done: fn(&Self) -> Option<T>) -> Answer<Option<T>> {
         let answer = runtime.client.changes(deadline, || match done(self) {
             Some(found) => Some(Some(found)),
-            None => runtime.client.ended().map(|_| None),
+            None => runtime.client.first_end().map(|_| None),
         });
         Ok(answer.map_err(failed)?.flatten())
     }

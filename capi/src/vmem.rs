@@ -11,6 +11,7 @@
 //! Copies are made by this process ([`crate::copy`]), so it sees what any agent may see: access of the host alone cannot be less than the device's.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::ffi::{c_int, c_void};
 use std::fs::File;
 use std::mem::ManuallyDrop;
@@ -18,10 +19,11 @@ use std::os::fd::{AsRawFd as _, FromRawFd as _, IntoRawFd as _};
 use std::os::unix::fs::FileExt as _;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use client::{Alias, Object, Reservation};
+use client::{Alias, Reservation};
 use hsa_sys::raw::*;
 
-use crate::agent::{CPU, agent_of};
+use crate::agent::{Agent, agent_of};
+use crate::devices::Objects;
 use crate::edge::{Answer, In, Opaque, Out};
 use crate::export::export;
 use crate::ipc::{Handle, Kind};
@@ -30,7 +32,8 @@ use crate::runtime::{Runtime, failed, status_with};
 
 /// Memory by itself.
 struct Physical {
-    object: Object,
+    objects: Mutex<Objects>,
+    bytes: u64,
     pool: Pool,
     /// As asked for: pinned or not is all the same here.
     kind: hsa_amd_memory_type_t,
@@ -38,19 +41,35 @@ struct Physical {
     imported: bool,
 }
 
+impl Physical {
+    fn objects(&self) -> MutexGuard<'_, Objects> {
+        self.objects.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// Who may do what at a mapping.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct Access {
     host: hsa_access_permission_t,
-    device: hsa_access_permission_t,
+    /// By the number of the device.
+    devices: Vec<hsa_access_permission_t>,
 }
 
 impl Access {
-    const NONE: Access = Access { host: HSA_ACCESS_PERMISSION_NONE, device: HSA_ACCESS_PERMISSION_NONE };
+    fn none(devices: usize) -> Access {
+        Access { host: HSA_ACCESS_PERMISSION_NONE, devices: vec![HSA_ACCESS_PERMISSION_NONE; devices] }
+    }
+
+    fn of(&mut self, agent: Agent) -> Option<&mut hsa_access_permission_t> {
+        match agent {
+            Agent::Host => Some(&mut self.host),
+            Agent::Device(device) => self.devices.get_mut(device),
+        }
+    }
 
     /// What this process must be able to do for all of them.
-    fn widest(self) -> hsa_access_permission_t {
-        self.host | self.device
+    fn widest(&self) -> hsa_access_permission_t {
+        self.devices.iter().fold(self.host, |widest, device| widest | device)
     }
 }
 
@@ -65,9 +84,21 @@ struct Mapped {
 
 /// Addresses that were reserved.
 struct Reserved {
-    /// As kernels see them: opened when something is first shown to them. Declared first, because it goes first.
-    alias: Option<Alias>,
+    /// As kernels of each device see them: opened when something is first shown to them. Declared first, because they go first.
+    aliases: BTreeMap<usize, Alias>,
     range: Arc<Reservation>,
+}
+
+impl Reserved {
+    fn alias(&mut self, runtime: &Runtime, device: usize) -> Answer<&Alias> {
+        Ok(match self.aliases.entry(device) {
+            Entry::Occupied(open) => open.into_mut(),
+            Entry::Vacant(place) => {
+                let session = runtime.devices.session(device);
+                place.insert(session.alias(Arc::clone(&self.range), false).map_err(failed)?)
+            }
+        })
+    }
 }
 
 #[derive(Default)]
@@ -147,10 +178,15 @@ impl Books {
         hsa_amd_vmem_alloc_handle_t { handle: self.last }
     }
 
-    fn map(&mut self, address: u64, bytes: u64, offset: u64, handle: hsa_amd_vmem_alloc_handle_t) -> Answer {
+    fn map(
+        &mut self,
+        runtime: &Runtime,
+        (address, bytes, offset): (u64, u64, u64),
+        handle: hsa_amd_vmem_alloc_handle_t,
+    ) -> Answer {
         let memory = Arc::clone(self.memory(handle)?);
         let whole = [address, bytes, offset].iter().all(|number| number.is_multiple_of(PAGE as u64));
-        if !whole || bytes == 0 || offset.checked_add(bytes).is_none_or(|end| end > memory.object.bytes()) {
+        if !whole || bytes == 0 || offset.checked_add(bytes).is_none_or(|end| end > memory.bytes) {
             return Err(HSA_STATUS_ERROR_INVALID_ARGUMENT);
         }
         let missing = HSA_STATUS_ERROR_INVALID_ALLOCATION;
@@ -160,17 +196,18 @@ impl Books {
         if taken {
             return Err(missing);
         }
-        let mapped = Mapped { bytes, offset, handle: handle.handle, memory, access: Access::NONE };
+        let access = Access::none(runtime.devices.agents());
+        let mapped = Mapped { bytes, offset, handle: handle.handle, memory, access };
         self.mapped.insert(address, mapped);
         Ok(())
     }
 
-    fn unmap(&mut self, address: u64, bytes: u64) -> Answer {
+    fn unmap(&mut self, runtime: &Runtime, address: u64, bytes: u64) -> Answer {
         let is_it = self.mapped.get(&address).is_some_and(|mapped| mapped.bytes == bytes);
         if !is_it {
             return Err(HSA_STATUS_ERROR_INVALID_ALLOCATION);
         }
-        self.set_access(address, Access::NONE, |_| Ok(()))?;
+        self.set_access(runtime, address, &Access::none(runtime.devices.agents()))?;
         self.mapped.remove(&address);
         Ok(())
     }
@@ -188,38 +225,38 @@ impl Books {
         if at == end { Ok(pieces) } else { Err(missing) }
     }
 
-    /// Changes who may do what at the mapping that begins at an address. `open` opens the addresses around it for kernels.
-    fn set_access(&mut self, address: u64, wanted: Access, open: impl FnOnce(&mut Reserved) -> Answer) -> Answer {
+    /// Changes who may do what at the mapping that begins at an address.
+    fn set_access(&mut self, runtime: &Runtime, address: u64, wanted: &Access) -> Answer {
         const NONE: hsa_access_permission_t = HSA_ACCESS_PERMISSION_NONE;
         let missing = HSA_STATUS_ERROR_INVALID_ALLOCATION;
         let Books { reserved, mapped, .. } = self;
         let mapped = mapped.get_mut(&address).ok_or(missing)?;
         let (_, reserved) = reserved.range_mut(..=address).next_back().ok_or(missing)?;
-        let (object, writes) = (&mapped.memory.object, |may| may & HSA_ACCESS_PERMISSION_WO != 0);
-        let was = mapped.access;
-        if was.device != wanted.device {
-            if was.device != NONE
-                && let Some(alias) = &reserved.alias
-            {
-                alias.unmap(address).map_err(failed)?;
-                mapped.access.device = NONE;
+        let (mut objects, writes) = (mapped.memory.objects(), |may| may & HSA_ACCESS_PERMISSION_WO != 0);
+        let was = mapped.access.clone();
+        for (device, (had, wants)) in was.devices.iter().zip(&wanted.devices).enumerate() {
+            if had == wants {
+                continue;
             }
-            if wanted.device != NONE {
-                open(reserved)?;
-                let alias = reserved.alias.as_ref().ok_or(missing)?;
-                let write = writes(wanted.device);
-                alias.map(object, mapped.offset, mapped.bytes, address, write).map_err(failed)?;
-                mapped.access.device = wanted.device;
+            if *had != NONE {
+                reserved.alias(runtime, device)?.unmap(address).map_err(failed)?;
+                mapped.access.devices[device] = NONE;
+            }
+            if *wants != NONE {
+                let object = objects.of(&runtime.devices, device)?;
+                let alias = reserved.alias(runtime, device)?;
+                alias.map(object, mapped.offset, mapped.bytes, address, writes(*wants)).map_err(failed)?;
+                mapped.access.devices[device] = *wants;
             }
         }
         if was.widest() != wanted.widest() {
             let shown = match wanted.widest() {
                 NONE => reserved.range.hide(address, mapped.bytes),
-                widest => reserved.range.show(object, mapped.offset, mapped.bytes, address, writes(widest)),
+                widest => reserved.range.show(objects.made(), mapped.offset, mapped.bytes, address, writes(widest)),
             };
             shown.map_err(failed)?;
         }
-        mapped.access = wanted;
+        mapped.access = wanted.clone();
         Ok(())
     }
 }
@@ -236,7 +273,7 @@ fn reserve(runtime: &Runtime, place: Out<*mut c_void>, size: usize, align: u64) 
     }
     let range = runtime.client.reserve(bytes, align).map_err(failed)?;
     let address = range.address();
-    runtime.places.books().reserved.insert(address, Reserved { alias: None, range: Arc::new(range) });
+    runtime.places.books().reserved.insert(address, Reserved { aliases: BTreeMap::new(), range: Arc::new(range) });
     place.put(std::ptr::with_exposed_provenance_mut(address as usize))
 }
 
@@ -322,8 +359,10 @@ export! {
             if ![MEMORY_TYPE_NONE, MEMORY_TYPE_PINNED].contains(&kind) {
                 return Err(HSA_STATUS_ERROR_INVALID_ARGUMENT);
             }
-            let object = runtime.client.object(wanted, bytes).map_err(failed)?;
-            handle.put(runtime.places.books().add(Physical { object, pool, kind, imported: false }))
+            let device = pool.agent().session();
+            let object = runtime.devices.session(device).object(wanted, bytes).map_err(failed)?;
+            let (bytes, objects) = (object.bytes(), Mutex::new(Objects::new(device, object, None)));
+            handle.put(runtime.places.books().add(Physical { objects, bytes, pool, kind, imported: false }))
         })
     }
 
@@ -348,12 +387,15 @@ export! {
         handle: hsa_amd_vmem_alloc_handle_t,
         _flags: u64,
     ) -> hsa_status_t {
-        status_with(|runtime| runtime.places.books().map(place.0.addr() as u64, size as u64, offset as u64, handle))
+        status_with(|runtime| {
+            let place = (place.0.addr() as u64, size as u64, offset as u64);
+            runtime.places.books().map(runtime, place, handle)
+        })
     }
 
     /// Takes memory from behind addresses, all that was put there together.
     fn hsa_amd_vmem_unmap(place: Opaque, size: usize) -> hsa_status_t {
-        status_with(|runtime| runtime.places.books().unmap(place.0.addr() as u64, size as u64))
+        status_with(|runtime| runtime.places.books().unmap(runtime, place.0.addr() as u64, size as u64))
     }
 
     /// Says what agents may do at addresses, all of which must have memory. Agents that are not named keep what they had.
@@ -374,17 +416,13 @@ export! {
             }
             let mut books = runtime.places.books();
             for address in books.pieces(place.0.addr() as u64, size as u64)? {
-                let mut access = books.mapped.get(&address).map_or(Access::NONE, |mapped| mapped.access);
+                let was = books.mapped.get(&address).map(|mapped| mapped.access.clone());
+                let mut access = was.ok_or(HSA_STATUS_ERROR_INVALID_ALLOCATION)?;
                 for wanted in &list {
-                    let who = if wanted.agent_handle == CPU { &mut access.host } else { &mut access.device };
-                    *who = wanted.permissions;
+                    let who = access.of(agent_of(runtime, wanted.agent_handle)?);
+                    *who.ok_or(HSA_STATUS_ERROR_INVALID_AGENT)? = wanted.permissions;
                 }
-                books.set_access(address, access, |reserved| {
-                    if reserved.alias.is_none() {
-                        reserved.alias = Some(runtime.client.alias(Arc::clone(&reserved.range), false).map_err(failed)?);
-                    }
-                    Ok(())
-                })?;
+                books.set_access(runtime, address, &access)?;
             }
             Ok(())
         })
@@ -397,10 +435,11 @@ export! {
         agent: hsa_agent_t,
     ) -> hsa_status_t {
         status_with(|runtime| {
-            let is_host = agent_of(runtime, agent)? == CPU;
+            let agent = agent_of(runtime, agent)?;
             let books = runtime.places.books();
             let (_, mapped) = books.mapping_at(place.0.addr() as u64).ok_or(HSA_STATUS_ERROR_INVALID_ALLOCATION)?;
-            permission.put(if is_host { mapped.access.host } else { mapped.access.device })
+            let mut access = mapped.access.clone();
+            permission.put(*access.of(agent).ok_or(HSA_STATUS_ERROR_INVALID_AGENT)?)
         })
     }
 
@@ -417,8 +456,8 @@ export! {
             if memory.imported {
                 return Err(HSA_STATUS_ERROR_INVALID_ALLOCATION);
             }
-            let share = memory.object.export().map_err(failed)?;
-            let named = Handle { kind: Kind::Memory, share, bytes: memory.object.bytes(), pool: memory.pool.handle() };
+            let share = memory.objects().tell()?;
+            let named = Handle { kind: Kind::Memory, share, bytes: memory.bytes, pool: memory.pool.name(runtime) };
             place.put(descriptor(named)?)
         })
     }
@@ -430,9 +469,11 @@ export! {
     ) -> hsa_status_t {
         status_with(|runtime| {
             let (handle, named) = (handle.needed()?, named_by(named)?);
-            let pool = Pool::of(runtime, named.pool).map_err(|_| HSA_STATUS_ERROR_INVALID_ARGUMENT)?;
-            let object = runtime.client.import_object(named.share, named.bytes).map_err(failed)?;
-            let memory = Physical { object, pool, kind: MEMORY_TYPE_NONE, imported: true };
+            let pool = Pool::by_name(runtime, named.pool)?;
+            let device = pool.agent().session();
+            let object = runtime.devices.session(device).import_object(named.share, named.bytes).map_err(failed)?;
+            let (bytes, objects) = (object.bytes(), Mutex::new(Objects::new(device, object, Some(named.share))));
+            let memory = Physical { objects, bytes, pool, kind: MEMORY_TYPE_NONE, imported: true };
             handle.put(runtime.places.books().add(memory))
         })
     }
@@ -492,8 +533,14 @@ mod tests {
     #[test]
     fn this_process_can_do_what_any_agent_may() {
         let (none, ro, rw) = (HSA_ACCESS_PERMISSION_NONE, HSA_ACCESS_PERMISSION_RO, HSA_ACCESS_PERMISSION_RW);
-        for (host, device, widest) in [(none, none, none), (ro, none, ro), (none, rw, rw), (ro, rw, rw), (rw, ro, rw)] {
-            assert_eq!(Access { host, device }.widest(), widest);
+        for (host, devices, widest) in [
+            (none, [none, none], none),
+            (ro, [none, none], ro),
+            (none, [none, rw], rw),
+            (ro, [rw, none], rw),
+            (rw, [ro, none], rw),
+        ] {
+            assert_eq!(Access { host, devices: devices.to_vec() }.widest(), widest);
         }
     }
 }
