@@ -43,7 +43,9 @@ static hsa_status_t each_pool(hsa_amd_memory_pool_t one, void *) {
 static hsa_status_t each_agent(hsa_agent_t agent, void *) {
     hsa_device_type_t type;
     HSA("agent_get_info", agent, HSA_AGENT_INFO_DEVICE, (void *)&type);
-    (type == HSA_DEVICE_TYPE_GPU ? gpu : cpu) = agent;
+    // Of several devices the first: HIP's kernels run there.
+    hsa_agent_t &found = type == HSA_DEVICE_TYPE_GPU ? gpu : cpu;
+    if (found.handle == 0) found = agent;
     return HSA_STATUS_SUCCESS;
 }
 

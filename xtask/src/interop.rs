@@ -9,6 +9,7 @@ pub(crate) mod cost;
 pub(crate) mod fixture;
 mod place;
 mod programs;
+mod several;
 mod sharing;
 pub(crate) mod suite;
 
@@ -73,6 +74,9 @@ pub(crate) fn check(only: Option<&str>) -> Result<()> {
     }
     rows.push(reclaimed(&broker));
     broker.end()?;
+    if wanted("two_devices") {
+        rows.extend(several::check(&place)?);
+    }
     if wanted("sharing") {
         rows.extend(sharing::check(&place)?);
     }
@@ -89,12 +93,13 @@ pub(crate) fn check_suite(suite: &Suite) -> Result<()> {
     rows.extend(HSA.iter().chain(OPENCL).map(|name| one(&broker, name, &[], &Expected::Right)));
     rows.extend([together(&broker), reclaimed(&broker)]);
     broker.end()?;
+    rows.extend(several::check(&place)?);
     report(&rows, &place.versions(suite.run))
 }
 
 fn start(place: &Place) -> Result<Broker<'_>> {
-    let (config, device) = (CONFIG.to_owned(), DEVICE.to_owned());
-    Broker::start(place, &Setup { name: "interop", config, device, processors: None, fixture: None })
+    let (config, devices) = (CONFIG.to_owned(), vec![DEVICE.to_owned()]);
+    Broker::start(place, &Setup { name: "interop", config, devices, processors: None, fixture: None })
 }
 
 /// The library has AMD's soname, and every function of ROCr 6.4 under its version.

@@ -17,8 +17,8 @@ pub(super) struct Setup {
     pub(super) name: &'static str,
     /// Its configuration file.
     pub(super) config: String,
-    /// The device that is shared.
-    pub(super) device: String,
+    /// The devices that are shared.
+    pub(super) devices: Vec<String>,
     /// Host processors for the programs, as `taskset` wants them; `None`: where the host puts them.
     pub(super) processors: Option<String>,
     /// What the tree is shown of the test fixture: then the broker runs there, where its workers find AMD's runtime of that Debian.
@@ -62,7 +62,9 @@ impl<'a> Broker<'a> {
             None => (Command::new(&wavegate), folder.clone(), false),
         };
         let child = serve
-            .args(["serve", "--device", &setup.device, "--config"])
+            .arg("serve")
+            .args(setup.devices.iter().flat_map(|device| ["--device", device.as_str()]))
+            .arg("--config")
             .arg(at.join("broker.toml"))
             .arg("--socket")
             .arg(at.join("tenant.sock"))
@@ -116,7 +118,11 @@ impl<'a> Broker<'a> {
             command.arg("--plain");
         }
         command.arg("--").arg(program.as_ref());
-        command.env_remove("ROCR_VISIBLE_DEVICES").env_remove("WAVEGATE_TENANT").env_remove("WAVEGATE_ON_FAULT");
+        command
+            .env_remove("ROCR_VISIBLE_DEVICES")
+            .env_remove("HIP_VISIBLE_DEVICES")
+            .env_remove("WAVEGATE_TENANT")
+            .env_remove("WAVEGATE_ON_FAULT");
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         command
     }

@@ -25,7 +25,7 @@ pub(crate) fn check(device: &str) -> Result<()> {
     place.compile()?;
     let start = |name, lines| {
         let (config, device) = (sharing::config(lines), device.to_owned());
-        Broker::start(&place, &Setup { name, config, device, processors: None, fixture: None })
+        Broker::start(&place, &Setup { name, config, devices: vec![device], processors: None, fixture: None })
     };
     let broker = start("chain", "")?;
     let mut rows = vec![rocminfo(&broker)];

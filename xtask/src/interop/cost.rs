@@ -33,8 +33,10 @@ pub(crate) fn measure() -> Result<()> {
     let built = Command::new("cc").args(["-O2", "-shared", "-fPIC", "-o"]).arg(&meter).arg(source).arg("-ldl").status();
     ensure!(built.context("cannot run cc")?.success(), "the meter does not compile; the messages are above");
     let (device, processors) = processors("soft:cus=4,vram=4GiB")?;
-    let broker =
-        Broker::start(&place, &Setup { name: "cost", config: CONFIG.to_owned(), device, processors, fixture: None })?;
+    let broker = Broker::start(
+        &place,
+        &Setup { name: "cost", config: CONFIG.to_owned(), devices: vec![device], processors, fixture: None },
+    )?;
 
     // Without `wavegate run`, whose library would come first.
     let preload = [meter.as_os_str(), place.library().as_os_str()].join(" ".as_ref());

@@ -165,8 +165,10 @@ impl<'a> Card<'a> {
     fn tenants(&self) -> Result<Vec<Row>> {
         let (config, device) = (super::CONFIG.to_owned(), DEVICE.to_owned());
         let fixture = Some(self.fixture.clone());
-        let broker =
-            Broker::start(self.place, &Setup { name: "chain-suite", config, device, processors: None, fixture })?;
+        let broker = Broker::start(
+            self.place,
+            &Setup { name: "chain-suite", config, devices: vec![device], processors: None, fixture },
+        )?;
         let run_as_tenant = |program: &Program| {
             let seen = run(broker.tenant(program.name).envs(program.environment.iter().copied()), PATIENCE);
             let settings = program.environment.iter().map(|(key, value)| format!(" {key}={value}"));

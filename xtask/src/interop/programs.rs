@@ -84,11 +84,12 @@ pub(super) const PROGRAMS: &[Program] = &[
     Program { name: "fault", environment: &[], expected: Expected::Signal(ABORT, "HSA_STATUS_ERROR_MEMORY_FAULT") },
     Program { name: "fault", environment: &[("WAVEGATE_ON_FAULT", "error")], expected: Expected::Right },
     right("launches"),
+    right("two_devices"),
     right("share"),
 ];
 
 /// The programs of `tests/hsa`.
-pub(super) const HSA: &[&str] = &["hsa_unload", "hsa_fork", "hsa_many", "hsa_locked", "hsa_ipc"];
+pub(super) const HSA: &[&str] = &["hsa_unload", "hsa_fork", "hsa_many", "hsa_locked", "hsa_ipc", "hsa_devices"];
 
 /// The programs of `tests/opencl`.
 pub(super) const OPENCL: &[&str] = &["cl_add", "cl_reduce", "cl_buffers"];

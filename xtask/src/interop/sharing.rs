@@ -34,7 +34,8 @@ const TENANTS: [(&str, u32); 5] = [("four", 4), ("three", 3), ("two", 2), ("one"
 /// Runs all of it on a broker of its own.
 pub(super) fn check(place: &Place) -> Result<Vec<Row>> {
     let (device, processors) = processors("soft:cus=4,vram=2GiB")?;
-    let setup = Setup { name: "share", config: config("slice = \"5ms\""), device, processors, fixture: None };
+    let setup =
+        Setup { name: "share", config: config("slice = \"5ms\""), devices: vec![device], processors, fixture: None };
     let broker = Broker::start(place, &setup)?;
     let rows = vec![shares(&broker, &[1, 3], 4, OFF_MAX), shares(&broker, &[0, 1, 2, 3], 6, OFF_MAX), killed(&broker)];
     broker.end()?;
