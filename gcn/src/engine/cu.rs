@@ -238,7 +238,7 @@ impl Cu {
                 PassEnd::Stop => return PassEnd::Stop,
                 PassEnd::Through => end = PassEnd::Through,
             }
-            if !self.groups.is_empty() {
+            if !self.groups.is_empty() || !dispatches.iter().any(|dispatch| dispatch.has_groups_left()) {
                 break;
             }
         }
