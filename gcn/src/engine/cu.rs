@@ -286,6 +286,8 @@ impl Cu {
         let mut page = None;
         let mut unlooked = 0;
         for (at, group) in self.groups.iter_mut().enumerate().skip(first_group) {
+            // Not where the host's last stop cut its turns short: a host that stops often would never get to the next work-group.
+            let whole = first_wave == 0;
             let mut left = group.waves.len() as u64 * env.turn_instructions();
             loop {
                 let mut opened = false;
@@ -323,14 +325,14 @@ impl Cu {
                         opened |= release_barrier(group);
                     }
                 }
-                if !opened || left == 0 {
+                if !opened || !whole || left == 0 {
                     break;
                 }
                 // Turns that end at a barrier may be too short to have looked.
                 if unlooked >= u64::from(env.look_every) {
                     unlooked = 0;
                     if env.host.should_stop() {
-                        self.turn_at = (at, 0);
+                        self.turn_at = (at + 1, 0);
                         return PassEnd::Stop;
                     }
                 }

@@ -465,3 +465,39 @@ fn a_vendor_packet_is_the_hosts_to_carry_out_or_ends_its_queue() {
     let error = PacketError::VendorFormat { format: 3 };
     assert_eq!(context.queue_error(queue), Some(&QueueError::Packet { error, packet: 1 }));
 }
+
+/// The first work-group meets at a barrier until the second has stored a word. However often the host stops, the second one has its turn.
+#[test]
+fn barriers_do_not_keep_others_from_their_turn() {
+    #[rustfmt::skip]
+    let program = [
+        0xc006_0180, 0x0000_0000, // s_load_dwordx2 s[6:7], s[0:1], 0x0
+        0xbf8c_c07f,              // s_waitcnt lgkmcnt(0)
+        0xbf06_8002,              // s_cmp_eq_u32 s2, 0
+        0xbf84_000a,              // s_cbranch_scc0 to the store
+        S_NOP,                    // from here
+        0xbf8a_0000,              // s_barrier
+        0x7e04_0280,              // v_mov_b32 v2, 0
+        0xdc50_8000, 0x0306_0002, // global_load_dword v3, v2, s[6:7]
+        0xbf8c_0f70,              // s_waitcnt vmcnt(0)
+        0x7e10_0503,              // v_readfirstlane_b32 s8, v3
+        0xbf06_8008,              // s_cmp_eq_u32 s8, 0
+        0xbf85_fff7,              // s_cbranch_scc1 to there
+        S_ENDPGM,
+        0x7e04_0280,              // v_mov_b32 v2, 0
+        0x7e06_0281,              // v_mov_b32 v3, 1
+        0xdc70_8000, 0x0006_0302, // global_store_dword v2, v3, s[6:7]
+        S_ENDPGM,
+    ];
+    for (look_every, questions) in [(1, 1), (1, 2), (2, 1), (3, 1), (3, 4), (5, 2), (8, 1), (16, 1), (64, 1), (256, 3)]
+    {
+        let mem = FlatMemory::new(BASE, BYTES);
+        kernel(&mem, &program, 1);
+        mem.write(RING, &Packet::kernel(&dispatch([256, 1, 1], [128, 1, 1]), true, SIGNAL)).unwrap();
+        let (mut context, mut hw, _) = context(1);
+        context.set_look_every(look_every);
+        let over =
+            (0..10_000).find(|_| context.run(&mut hw, &mem, &TestHost::new(questions)).outcome == Outcome::Drained);
+        assert!(over.is_some(), "every {look_every} instructions {questions} questions: nobody got on");
+    }
+}
