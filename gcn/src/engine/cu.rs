@@ -238,7 +238,8 @@ impl Cu {
                 PassEnd::Stop => return PassEnd::Stop,
                 PassEnd::Through => end = PassEnd::Through,
             }
-            if !self.groups.is_empty() || !dispatches.iter().any(|dispatch| dispatch.has_groups_left()) {
+            // Of several dispatches the last one would overtake those that other compute units have.
+            if !self.groups.is_empty() || dispatches.len() > 1 || !dispatches.iter().any(|d| d.has_groups_left()) {
                 break;
             }
         }
