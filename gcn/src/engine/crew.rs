@@ -12,7 +12,7 @@ use super::launch::Dispatch;
 use super::run::Env;
 use crate::arch::Arch;
 use crate::exec::gws::Gws;
-use crate::hardware::{CuHardware, WAVE_SLOTS};
+use crate::hardware::CuHardware;
 use crate::memory::Memory;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -105,20 +105,16 @@ impl Crew<'_> {
         Env { arch, code, mem, host, gws, look_every }
     }
 
-    /// Launches work-groups on all compute units in turn, one at a time: all of a grid that has no more waves than there are slots, so that it is resident
-    /// as a whole as on hardware, and of a larger one as many as there are empty compute units. Each host thread runs `share` compute units that follow each
-    /// other, so the turn goes from thread to thread first.
+    /// Launches work-groups on all compute units in turn, one at a time, so that a small grid spreads. Each host thread runs `share` compute units
+    /// that follow each other, so the turn goes from thread to thread first.
     fn spread(&self, cus: &mut [Cu], hw: &mut [CuHardware], share: usize) {
         let (count, now) = (cus.len(), || self.host.now());
         for dispatch in self.dispatches {
-            let whole = dispatch.waves() <= (count * WAVE_SLOTS) as u64;
             let mut launched = true;
             while launched && dispatch.has_groups_left() {
                 launched = false;
                 for at in (0..share).flat_map(|first| (first..count).step_by(share)) {
-                    if whole || cus[at].is_empty() {
-                        launched |= cus[at].launch(dispatch, &mut hw[at], &now);
-                    }
+                    launched |= cus[at].launch(dispatch, &mut hw[at], &now);
                 }
             }
         }
@@ -133,11 +129,11 @@ impl Crew<'_> {
         next: &mut usize,
     ) -> PassEnd {
         self.spread(cus, hw, cus.len());
-        let (env, count, now) = (self.env(mem), cus.len(), || self.host.now());
+        let (env, count) = (self.env(mem), cus.len());
         for _ in 0..count {
             let at = *next % count;
             *next = (at + 1) % count;
-            let end = cus[at].work(&env, &mut hw[at], self.dispatches, &now, &|| {});
+            let end = cus[at].pass(&env, &mut hw[at], &|| {});
             if end != PassEnd::Empty {
                 return end;
             }
@@ -225,7 +221,10 @@ impl Crew<'_> {
         for k in 0..count {
             let at = share.first.wrapping_add(k) % count;
             let (cu, hw) = (&mut share.cus[at], &mut share.hw[at]);
-            let end = cu.work(env, hw, self.dispatches, &now, &|| round.call());
+            for dispatch in self.dispatches {
+                while dispatch.has_groups_left() && cu.launch(dispatch, hw, &now) {}
+            }
+            let end = cu.pass(env, hw, &|| round.call());
             worked |= end != PassEnd::Empty;
             if end == PassEnd::Stop {
                 round.stop.store(true, Ordering::Relaxed);

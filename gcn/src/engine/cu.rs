@@ -8,8 +8,6 @@ use crate::hardware::{CuHardware, LDS_BYTES, Row, SIMD_ROWS, SIMDS, ScalarFile, 
 use std::sync::Arc;
 use zerocopy::{FromBytes, IntoBytes};
 
-/// Waves that come to a compute unit at once, at least.
-const FRESH_WAVES: usize = 8;
 const SLOTS_PER_SIMD: usize = WAVE_SLOTS / SIMDS;
 const LDS_GRANULES: u32 = LDS_BYTES as u32 / LDS_GRANULE;
 const _: () = assert!(SIMD_ROWS / ROW_GRANULE as usize == 64, "a SIMD's free granules are one u64");
@@ -216,44 +214,6 @@ impl Cu {
         let lds_base = self.places.first().map_or(0, |place| place.lds_base);
         self.groups.push(Group { dispatch: Arc::clone(dispatch), id, waves, lds_base });
         true
-    }
-
-    /// Launches some work-groups and gives all residents a turn, and does so again while those that it launches end in their first one.
-    ///
-    /// A compute unit fills up as work-groups stay: as many waves come as there are, [`FRESH_WAVES`] at least. Those that end at once leave registers
-    /// to the next ones that the host has in its nearest cache; with thirty-two waves one after the other it had none of them.
-    pub(super) fn work(
-        &mut self,
-        env: &Env<'_>,
-        hw: &mut CuHardware,
-        dispatches: &[Arc<Dispatch>],
-        now: &dyn Fn() -> u64,
-        over: &dyn Fn(),
-    ) -> PassEnd {
-        let mut end = PassEnd::Empty;
-        for _ in 0..WAVE_SLOTS / FRESH_WAVES {
-            self.fill(dispatches, hw, now);
-            match self.pass(env, hw, over) {
-                PassEnd::Empty => break,
-                PassEnd::Stop => return PassEnd::Stop,
-                PassEnd::Through => end = PassEnd::Through,
-            }
-            // Of several dispatches the last one would overtake those that other compute units have.
-            if !self.groups.is_empty() || dispatches.len() > 1 || !dispatches.iter().any(|d| d.has_groups_left()) {
-                break;
-            }
-        }
-        end
-    }
-
-    fn fill(&mut self, dispatches: &[Arc<Dispatch>], hw: &mut CuHardware, now: &dyn Fn() -> u64) {
-        let resident: usize = self.groups.iter().map(|group| group.waves.len()).sum();
-        for dispatch in dispatches {
-            let mut room = resident.max(FRESH_WAVES);
-            while room > 0 && dispatch.has_groups_left() && self.launch(dispatch, hw, now) {
-                room = room.saturating_sub(dispatch.waves_per_group as usize);
-            }
-        }
     }
 
     /// Gives every resident wave one turn, or those that the last pass left out. `over` is called when a dispatch may have ended.

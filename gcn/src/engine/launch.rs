@@ -264,11 +264,6 @@ impl Dispatch {
         })
     }
 
-    /// Returns how many waves there are in all.
-    pub(super) fn waves(&self) -> u64 {
-        self.groups_total.saturating_mul(u64::from(self.waves_per_group))
-    }
-
     /// Returns bytes of scratch that one wave needs.
     pub(super) fn scratch_wave_bytes(&self) -> u64 {
         (u64::from(self.private_bytes) * LANES as u64).next_multiple_of(SCRATCH_GRANULE)
