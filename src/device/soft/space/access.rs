@@ -212,7 +212,7 @@ memory!(
             let found = again.or_else(|| self.place(regions?, address, bytes as u64));
             let found = found.filter(|(region, _)| region.allows(Access::Read));
             last = found.map(|(region, _)| region);
-            if !found.is_some_and(|(region, at)| region.memory.read(at, out).is_ok()) {
+            if found.is_none_or(|(region, at)| region.memory.read(at, out).is_err()) {
                 self.space.read(address, out)?;
             }
         }
