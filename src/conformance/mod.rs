@@ -58,7 +58,7 @@ const CASES: &[Case] = cases! {
         memory_comes_clean memory_runs_out_and_comes_back code_is_checked;
     queues: a_ring_wraps_many_times many_queues_run_side_by_side an_urgent_queue_goes_first completions_carry_the_devices_times
         barriers_wait_for_their_signals a_barrier_bit_waits_for_what_is_before bad_rings_are_refused
-        a_bad_packet_ends_its_queue_and_no_other a_queue_with_work_can_be_destroyed;
+        a_bad_packet_ends_its_queue_and_no_other queues_leave_the_hardware_with_the_lease a_queue_with_work_can_be_destroyed;
     running: every_kernel_agrees_with_its_oracle a_mask_is_kept_to waves_are_suspended_and_go_on
         others_run_while_waves_are_suspended an_endless_kernel_is_stopped a_scrub_leaves_nothing
         a_scrub_leaves_suspended_waves_whole a_wild_store_is_told;

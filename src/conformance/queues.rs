@@ -6,7 +6,7 @@ use kernels::Case;
 
 use super::rig::Rig;
 use super::{Seen, right};
-use crate::device::{DeviceError, FaultClass, Priority, QueueSpec};
+use crate::device::{DeviceError, FaultClass, Preemption, Priority, QueueSpec};
 
 fn vector_add(size: u32) -> Result<Case> {
     Ok(kernels::find("vector_add").context("an embedded kernel")?.case(size, 1)?)
@@ -166,12 +166,48 @@ pub(super) fn a_bad_packet_ends_its_queue_and_no_other(rig: &mut Rig) -> Result<
     right()
 }
 
+/// Hardware has few places for queues: who has no lease takes none, nor does who has no work.
+pub(super) fn queues_leave_the_hardware_with_the_lease(rig: &mut Rig) -> Result<Seen> {
+    let mut queues = [rig.queue(64)?, rig.queue(64)?, rig.queue(64)?, rig.queue(64)?];
+    let listed = |rig: &Rig| rig.device.listed_queues();
+    let Some(new) = listed(rig) else {
+        return Ok(match rig.device.facts().preemption {
+            Preemption::Suspend => Seen::Right("it has no such places".to_owned()),
+            _ => Seen::NotOffered("queues cannot be taken off it".to_owned()),
+        });
+    };
+    ensure!(new == 0, "{new} places are taken before anything ran");
+    let case = vector_add(64)?;
+    let mut seen = Vec::new();
+    // Two queues of four have work, in the second lease one, and in the third one its kernel is cut short.
+    for used in [2, 1] {
+        let done = rig.signal(used as i64)?;
+        let placed: Vec<_> =
+            queues[..used].iter_mut().map(|queue| rig.submit(queue, &case, done.address())).collect::<Result<_>>()?;
+        rig.run()?;
+        placed.iter().try_for_each(|addresses| rig.check(&case, addresses))?;
+        seen.push(listed(rig));
+        rig.device.leave();
+        ensure!(listed(rig) == Some(0), "{:?} places are still taken without the lease", listed(rig));
+    }
+    ensure!(seen == [Some(2), Some(1)], "two queues with work, then one, took {seen:?} places");
+    let long = kernels::find("spin").context("an embedded kernel")?.default_case(1);
+    let addresses = rig.submit(&mut queues[3], &long, 0)?;
+    rig.run_until(3)?;
+    rig.device.suspend();
+    ensure!(listed(rig) == Some(0), "a suspend leaves {:?} places", listed(rig));
+    rig.device.resume();
+    rig.run()?;
+    rig.check(&long, &addresses)?;
+    right()
+}
+
 /// As a tenant that leaves does: its kernel runs, and its queue goes.
 pub(super) fn a_queue_with_work_can_be_destroyed(rig: &mut Rig) -> Result<Seen> {
     let endless = kernels::find("runaway").context("an embedded kernel")?.small_case(1);
     let mut queue = rig.queue(64)?;
     rig.submit(&mut queue, &endless, 0)?;
-    if rig.device.facts().preemption < crate::device::Preemption::Suspend {
+    if rig.device.facts().preemption < Preemption::Suspend {
         // It cannot be taken back, so it is not begun.
         ensure!(rig.device.destroy_queue(queue.handle), "there is no such queue");
         return Ok(Seen::Right("before it began".to_owned()));

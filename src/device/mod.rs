@@ -517,6 +517,15 @@ pub trait Device: Send {
     /// Puts it back. Returns what was copied.
     fn resume(&mut self) -> ContextBytes;
 
+    /// Lets go of what the hardware has of this session although nothing of it runs: its places among the hardware's queues. Called when
+    /// the lease goes; what is needed comes back by itself.
+    fn leave(&mut self) {}
+
+    /// Returns how many places among the hardware's queues this session has; `None` if there is no such list, or nothing can be taken off it.
+    fn listed_queues(&self) -> Option<usize> {
+        None
+    }
+
     /// Whether [`scrub`](Self::scrub) can do what it promises on this device.
     fn can_scrub(&self) -> Result<(), DeviceError> {
         Ok(())

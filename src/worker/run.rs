@@ -177,6 +177,8 @@ impl Runner {
 
     fn idle(&mut self) {
         self.lease = None;
+        // The broker may have taken a parked lease without a word.
+        self.device.leave();
         if !self.device.runnable() {
             return self.wait(|this| this.device.runnable());
         }
@@ -310,6 +312,8 @@ impl Runner {
             context = self.device.suspend().copied();
             self.suspended = true;
             self.report_saved();
+        } else {
+            self.device.leave();
         }
         if self.device.lost().is_some_and(|lost| lost.cause == LossCause::Device) {
             // Waves of ours may still run: who has the device next has it when this process is gone. The broker sees to that.

@@ -15,6 +15,7 @@
 //! before 6.0 report no reset, so work that makes no progress has the driver asked, twice a second, whether the device is still there.
 
 mod config;
+mod listing;
 mod memory;
 mod queue;
 mod scrub;
@@ -44,7 +45,8 @@ const PLACES: [&str; 3] = [
     "/opt/rocm/lib/libhsa-runtime64.so.1",
     "/usr/lib64/libhsa-runtime64.so.1",
 ];
-/// Queues of a session at most: hardware has 24 to 32 slots, and more active queues than slots make everything slow.
+/// Queues of a session at most: hardware has 24 to 32 slots, and more active queues than slots make everything slow. Only those of the session
+/// with the lease are active ([`listing`]).
 const QUEUES_MAX: usize = 8;
 /// How long a wait for the hardware lasts before the lease is asked again.
 const LOOK: Duration = Duration::from_micros(100);
@@ -167,7 +169,8 @@ impl RocrDevice {
         }
         let Some(fault) = self.runtime.memory_fault() else { return false };
         let text = format!("memory access fault at {:#x} (reasons {:#x})", fault.address, fault.reason);
-        let with = With { runtime: &self.runtime, agent: &self.agent, memory: &self.memory, lease };
+        let pause = self.pause.as_ref();
+        let with = With { runtime: &self.runtime, agent: &self.agent, memory: &self.memory, pause, lease };
         for queue in self.queues.values_mut() {
             let (kind, address, text) = (FaultClass::Memory, Some(fault.address), text.clone());
             let kernel_object = queue.oldest_kernel();
@@ -265,7 +268,8 @@ impl Device for RocrDevice {
             }
             // Asked first: the answer stamps the first packet of a lease.
             stopping |= lease.should_stop();
-            let with = With { runtime: &self.runtime, agent: &self.agent, memory: &self.memory, lease };
+            let pause = self.pause.as_ref();
+            let with = With { runtime: &self.runtime, agent: &self.agent, memory: &self.memory, pause, lease };
             let mut changed = false;
             for queue in self.queues.values_mut() {
                 changed |= queue.poll(&with, !stopping);
@@ -300,12 +304,7 @@ impl Device for RocrDevice {
     }
 
     fn suspend(&mut self) -> ContextBytes {
-        if let Some(pause) = &self.pause {
-            let failed = self.queues.values_mut().filter_map(|queue| queue.suspend(pause).err()).next();
-            if let Some(error) = failed {
-                self.lose(format!("a queue could not be suspended: {error}"));
-            }
-        }
+        self.leave();
         // The driver does not say what it saved.
         ContextBytes::default()
     }
@@ -318,6 +317,21 @@ impl Device for RocrDevice {
             }
         }
         ContextBytes::default()
+    }
+
+    fn leave(&mut self) {
+        let Some(pause) = &self.pause else { return };
+        let queues = self.queues.values_mut().filter_map(|queue| queue.leave(pause).err());
+        let scrubber = self.scrubber.iter_mut().filter_map(|scrubber| scrubber.leave(pause).err());
+        if let Some(error) = queues.chain(scrubber).last() {
+            self.lose(format!("a queue could not be taken off the device: {error}"));
+        }
+    }
+
+    fn listed_queues(&self) -> Option<usize> {
+        self.pause.as_ref()?;
+        let queues = self.queues.values().filter(|queue| queue.is_listed()).count();
+        Some(queues + usize::from(self.scrubber.as_ref().is_some_and(Scrubber::is_listed)))
     }
 
     fn can_scrub(&self) -> Result<(), DeviceError> {

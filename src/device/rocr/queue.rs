@@ -13,9 +13,10 @@ use gcn::aql::{BARRIER_SIGNALS, Body, Condition, Header, KernelDispatch, PACKET_
 use gcn::engine::MAX_WORKGROUP_ITEMS;
 use gcn::hardware::LDS_BYTES;
 use hsa_sys::raw;
-use hsa_sys::runtime::{Agent, DriverQueue, Pause, PauseError, Queue, Runtime, Signal};
+use hsa_sys::runtime::{Agent, Pause, PauseError, Queue, Runtime, Signal};
 use sys::mapping::Mapping;
 
+use super::listing::{self, Listing};
 use super::memory::RocrMemory;
 use crate::device::{DeviceError, DeviceFault, FaultClass, Lease, Priority, QueueHandle, QueueSpec};
 
@@ -40,8 +41,7 @@ pub(super) struct TenantQueue {
     ring: (Arc<Mapping>, usize),
     read_index: (Arc<Mapping>, usize),
     hardware: Queue,
-    driver: Option<DriverQueue>,
-    suspended: bool,
+    listing: Listing,
     retired: u64,
     in_flight: VecDeque<InFlight>,
     /// The next packet, copied, whose barrier does not let it begin.
@@ -55,6 +55,7 @@ pub(super) struct With<'a> {
     pub(super) runtime: &'a Runtime,
     pub(super) agent: &'a Agent,
     pub(super) memory: &'a RocrMemory,
+    pub(super) pause: Option<&'a Pause>,
     pub(super) lease: &'a dyn Lease,
 }
 
@@ -74,19 +75,14 @@ impl TenantQueue {
             && spec.read_index.is_multiple_of(8);
         let places = memory.host(spec.ring, bytes).zip(memory.host(spec.read_index, 8));
         let Some((ring, read_index)) = places.filter(|_| shaped) else { return Err(bad) };
-        if let Some(pause) = pause {
-            pause.note();
-        }
-        let hardware = Queue::new(agent, HARDWARE_SLOTS)?;
-        let driver = pause.and_then(|pause| pause.adopt(&hardware).ok());
+        let (hardware, listing) = listing::queue(agent, HARDWARE_SLOTS, pause)?;
         Ok(TenantQueue {
             handle,
             spec,
             ring,
             read_index,
             hardware,
-            driver,
-            suspended: false,
+            listing,
             retired: 0,
             in_flight: VecDeque::new(),
             pending: None,
@@ -102,26 +98,27 @@ impl TenantQueue {
 
     /// Whether it can be taken off the device while it runs.
     pub(super) fn can_suspend(&self) -> bool {
-        self.driver.is_some()
+        self.listing.can_leave()
     }
 
-    pub(super) fn suspend(&mut self, pause: &Pause) -> Result<(), PauseError> {
-        let Some(driver) = self.driver.filter(|_| self.is_busy() && !self.suspended) else { return Ok(()) };
-        pause.suspend(&driver)?;
-        self.suspended = true;
-        Ok(())
+    /// Whether the hardware has it on its list.
+    pub(super) fn is_listed(&self) -> bool {
+        self.listing.is_listed()
     }
 
+    /// Takes it off the device, whether anything of it runs or not.
+    pub(super) fn leave(&mut self, pause: &Pause) -> Result<(), PauseError> {
+        self.listing.leave(Some(pause))
+    }
+
+    /// Puts it back if anything of it ran.
     pub(super) fn resume(&mut self, pause: &Pause) -> Result<(), PauseError> {
-        let Some(driver) = self.driver.filter(|_| self.suspended) else { return Ok(()) };
-        pause.resume(&driver)?;
-        self.suspended = false;
-        Ok(())
+        if self.is_busy() { self.listing.enter(Some(pause)) } else { Ok(()) }
     }
 
     /// Asks the driver about this queue: an error says that the device is gone.
     pub(super) fn ping(&self, pause: &Pause) -> Result<(), PauseError> {
-        self.driver.filter(|_| !self.suspended).map_or(Ok(()), |driver| pause.ping(&driver))
+        self.listing.ping(pause)
     }
 
     /// Returns the kernel object of the dispatch that has been on the hardware longest.
@@ -129,12 +126,10 @@ impl TenantQueue {
         self.in_flight.iter().find(|p| p.done.is_some()).map(|p| p.kernel_object)
     }
 
-    /// Changes how urgent it is. While it is suspended that is for the driver to hear when it is resumed: the runtime's own call would bring it back.
+    /// Changes how urgent it is. While it is off the list that is for the driver to hear when it comes back: the runtime's own call would put it there.
     pub(super) fn set_priority(&mut self, priority: Priority) -> Result<(), DeviceError> {
-        if let Some(driver) = &mut self.driver {
-            driver.set_priority(priority);
-        }
-        if !self.suspended {
+        self.listing.set_priority(priority);
+        if self.listing.is_listed() {
             self.hardware.set_priority(priority)?;
         }
         Ok(())
@@ -311,6 +306,7 @@ impl TenantQueue {
 
     /// Puts a packet into the hardware's queue, with a signal of ours.
     fn forward(&mut self, with: &With<'_>, mut bytes: [u8; PACKET_BYTES]) -> Result<Signal, String> {
+        self.listing.enter(with.pause).map_err(|error| format!("the queue did not come onto the device: {error}"))?;
         let signal = match self.spare.pop() {
             Some(signal) => signal,
             None => Signal::new(with.runtime, 1).map_err(|error| error.to_string())?,

@@ -7,11 +7,12 @@
 use std::time::{Duration, Instant};
 
 use hsa_sys::runtime::{
-    Agent, DeviceBuffer, DriverQueue, Executable, HostBuffer, KernelSymbol, Pause, Queue, Runtime, Signal,
+    Agent, DeviceBuffer, Executable, HostBuffer, KernelSymbol, Pause, PauseError, Queue, Runtime, Signal,
 };
 use kernels::scrub::{Pass, Scrub};
 use zerocopy::IntoBytes;
 
+use super::listing::{self, Listing};
 use super::memory::with_symbols;
 use crate::device::DeviceError;
 
@@ -80,7 +81,7 @@ pub(super) struct Scrubber {
     steps: Vec<Step>,
     // Freed in this order: nothing runs once the queue is gone.
     queue: Queue,
-    driver: Option<DriverQueue>,
+    listing: Listing,
     done: Signal,
     page: HostBuffer,
     counters: DeviceBuffer,
@@ -104,9 +105,7 @@ impl Scrubber {
         let steps = scrub.passes.iter().map(step).collect::<Result<_, _>>()?;
         let counters = DeviceBuffer::new(agent, COUNTER_BYTES)?;
         counters.clear()?;
-        pause.inspect(|pause| pause.note());
-        let queue = Queue::new(agent, SLOTS)?;
-        let driver = pause.and_then(|pause| pause.adopt(&queue).ok());
+        let (queue, listing) = listing::queue(agent, SLOTS, pause)?;
         Ok(Some(Scrubber {
             scrub,
             runtime: runtime.clone(),
@@ -114,7 +113,7 @@ impl Scrubber {
             hz: runtime.timestamp_hz()?,
             steps,
             queue,
-            driver,
+            listing,
             done: Signal::new(runtime, 1)?,
             page: HostBuffer::new(agent, PAGE_BYTES)?,
             counters,
@@ -124,6 +123,9 @@ impl Scrubber {
 
     /// Clears everything, or says what could not be.
     pub(super) fn run(&mut self, pause: Option<&Pause>) -> Result<(), DeviceError> {
+        let failed =
+            |error| DeviceError::Runtime(format!("the queue that scrubs did not come onto the device: {error}"));
+        self.listing.enter(pause).map_err(failed)?;
         let all: Vec<usize> = (0..self.steps.len()).collect();
         let mut left = self.try_passes(&all, pause)?;
         while !left.is_empty() {
@@ -146,6 +148,16 @@ impl Scrubber {
         }
         self.steps.iter_mut().for_each(|step| step.vain = 0);
         Ok(())
+    }
+
+    /// Whether the hardware has its queue on its list.
+    pub(super) fn is_listed(&self) -> bool {
+        self.listing.is_listed()
+    }
+
+    /// Takes its queue off the device.
+    pub(super) fn leave(&mut self, pause: &Pause) -> Result<(), PauseError> {
+        self.listing.leave(Some(pause))
     }
 
     fn waves(&self, step: &Step) -> u32 {
@@ -205,9 +217,9 @@ impl Scrubber {
             let fault = fault.or_else(|| self.queue.fault().map(|fault| fault.text));
             let late = || (begun.elapsed() > LIMIT).then(|| format!("it still runs after {LIMIT:?}"));
             let gone = || {
-                let (pause, driver) = pause.zip(self.driver.as_ref()).filter(|_| asked.elapsed() >= PING_EVERY)?;
+                let pause = pause.filter(|_| asked.elapsed() >= PING_EVERY)?;
                 asked = Instant::now();
-                pause.ping(driver).err().map(|error| error.to_string())
+                self.listing.ping(pause).err().map(|error| error.to_string())
             };
             if let Some(why) = fault.or_else(gone).or_else(late) {
                 return Err(DeviceError::Runtime(format!("the program that scrubs registers and LDS failed: {why}")));
