@@ -119,6 +119,12 @@ impl Context {
         })
     }
 
+    /// The host threads beside the one of [`Context::run`], for tests that keep them busy.
+    #[cfg(test)]
+    pub(super) fn pool(&self) -> Option<&rayon::ThreadPool> {
+        self.pool.as_ref()
+    }
+
     /// Adds a queue. The caller has checked that `spec.slots` is a power of two and that the ring is the session's.
     pub fn create_queue(&mut self, spec: QueueSpec) -> QueueId {
         let id = QueueId(self.next_queue);

@@ -1,9 +1,9 @@
 //! The host threads that run a context's compute units.
 //!
 //! Each has compute units of its own, which follow each other, and takes work-groups for them as they have room: two atomic steps for each
-//! work-group are all that threads share while they work. The thread of [`Context::run`](super::Context::run) is one of them. Between passes it
-//! looks at the queues, so the others are called together only when what there is to run has changed; an earlier version called them every 50 us,
-//! and each time somebody waited for the slowest and somebody had to be woken.
+//! work-group are all that threads share while they work. Whose own have nothing to do runs those of a thread that is not awake yet. The thread of
+//! [`Context::run`](super::Context::run) is one of them. Between passes it looks at the queues, so the others are called together only when what there is
+//! to run has changed; an earlier version called them every 50 us, and each time somebody waited for the slowest and somebody had to be woken.
 
 use super::Host;
 use super::code::CodeCache;
@@ -14,8 +14,8 @@ use crate::arch::Arch;
 use crate::exec::gws::Gws;
 use crate::hardware::CuHardware;
 use crate::memory::Memory;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread::Thread;
 use std::time::Duration;
 
@@ -91,10 +91,15 @@ impl Drop for Away<'_> {
     }
 }
 
-/// Compute units of one thread, with their storage.
-struct Share<'a> {
-    cus: &'a mut [Cu],
-    hw: &'a mut [CuHardware],
+/// A compute unit with its storage. Whoever runs it has it locked, and nobody waits for that.
+type Unit<'a> = Mutex<(&'a mut Cu, &'a mut CuHardware)>;
+
+/// What one thread runs.
+struct Share<'r, 'a> {
+    /// Its own compute units.
+    own: &'r [Unit<'a>],
+    /// Everybody's. While its own have nothing to do it runs those of threads that are not there yet: waking one takes as long as many a kernel.
+    all: &'r [Unit<'a>],
     /// Which comes first. A round can end after each thread's first compute unit, so rounds begin with different ones.
     first: usize,
 }
@@ -162,24 +167,24 @@ impl Crew<'_> {
         };
         let first = *next;
         *next = first.wrapping_add(1);
-        let mut shares =
-            cus.chunks_mut(size).zip(hw.chunks_mut(size)).map(|(cus, hw)| Share { cus, hw, first }).collect::<Vec<_>>();
-        let others = shares.split_off(1.min(shares.len()));
+        let units: Vec<Unit<'_>> = cus.iter_mut().zip(hw).map(Mutex::new).collect();
+        let mut shares = units.chunks(size).map(|own| Share { own, all: &units, first });
+        let lead = shares.next();
         let mut changed = false;
         pool.in_place_scope(|scope| {
-            for mut share in others {
+            for share in shares {
                 let (round, away) = (&round, Away::new(&round));
                 scope.spawn(move |_| {
                     let _away = away;
                     self.mem.lend(&mut |mem| {
                         let env = self.env(mem);
                         // A pass at least, however short the round: nobody's compute units are left out.
-                        while self.sweep(round, &env, &mut share) && round.goes_on() {}
+                        while self.work(round, &env, &share) && round.goes_on() {}
                     });
                 });
             }
-            if let Some(own) = shares.first_mut() {
-                changed = self.lead(&round, &self.env(mem), own, look);
+            if let Some(share) = lead {
+                changed = self.lead(&round, &self.env(mem), &share, look);
             }
             while !round.everybody_is_back() {
                 round.wait(|| round.everybody_is_back());
@@ -190,10 +195,10 @@ impl Crew<'_> {
     }
 
     /// The first thread's part of a round. Returns the last word of `look`.
-    fn lead(&self, round: &Round, env: &Env<'_>, own: &mut Share<'_>, look: &mut dyn FnMut() -> bool) -> bool {
+    fn lead(&self, round: &Round, env: &Env<'_>, share: &Share<'_, '_>, look: &mut dyn FnMut() -> bool) -> bool {
         let mut looked = self.host.now();
         loop {
-            let worked = self.sweep(round, env, own);
+            let worked = self.work(round, env, share);
             if !round.goes_on() {
                 return false;
             }
@@ -214,13 +219,19 @@ impl Crew<'_> {
         }
     }
 
-    /// One pass over each compute unit of a thread, or until somebody calls. Returns whether any of them has residents.
-    fn sweep(&self, round: &Round, env: &Env<'_>, share: &mut Share<'_>) -> bool {
-        let (count, now) = (share.cus.len(), || self.host.now());
+    /// One pass over each compute unit of a thread, or over everybody's if there was nothing to do. Returns whether any had residents.
+    fn work(&self, round: &Round, env: &Env<'_>, share: &Share<'_, '_>) -> bool {
+        self.sweep(round, env, share.own, share.first)
+            || round.goes_on() && self.sweep(round, env, share.all, share.first)
+    }
+
+    /// One pass over each of these compute units that nobody else runs, or until somebody calls. Returns whether any of them had residents.
+    fn sweep(&self, round: &Round, env: &Env<'_>, units: &[Unit<'_>], first: usize) -> bool {
+        let (count, now) = (units.len(), || self.host.now());
         let mut worked = false;
         for k in 0..count {
-            let at = share.first.wrapping_add(k) % count;
-            let (cu, hw) = (&mut share.cus[at], &mut share.hw[at]);
+            let Ok(mut unit) = units[first.wrapping_add(k) % count].try_lock() else { continue };
+            let (cu, hw) = &mut *unit;
             for dispatch in self.dispatches {
                 while dispatch.has_groups_left() && cu.launch(dispatch, hw, &now) {}
             }

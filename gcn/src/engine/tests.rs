@@ -12,7 +12,7 @@ use crate::fault::FaultKind;
 use crate::hardware::CuHardware;
 use crate::memory::{FlatMemory, Memory, MemoryFault};
 use std::collections::BTreeSet;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 const BASE: u64 = 0x10_0000;
@@ -500,4 +500,31 @@ fn barriers_do_not_keep_others_from_their_turn() {
             (0..10_000).find(|_| context.run(&mut hw, &mem, &TestHost::new(questions)).outcome == Outcome::Drained);
         assert!(over.is_some(), "every {look_every} instructions {questions} questions: nobody got on");
     }
+}
+
+/// Waking a host thread can take longer than the kernel that it is woken for.
+#[test]
+fn compute_units_of_a_thread_that_is_late_are_run_by_another() {
+    const ITEMS: u32 = 64 * 80;
+    let mem = Arc::new(FlatMemory::new(BASE, BYTES));
+    kernel(&*mem, &ROLL_CALL, 1);
+    mem.write(RING, &Packet::kernel(&dispatch([ITEMS, 1, 1], [64, 1, 1]), true, SIGNAL)).unwrap();
+    let mut context = Context::new(Config { arch: Arch::Gfx90a, cus: 4, threads: 2 }).unwrap();
+    context.create_queue(QueueSpec { ring: RING, slots: SLOTS, read_index: READ_INDEX, structure: BASE });
+    let (tell, told) = std::sync::mpsc::channel();
+    let called = {
+        let mem = Arc::clone(&mem);
+        move || mem.load_acquire_u32(OUT).unwrap()
+    };
+    context.pool().expect("two threads have one beside the first").spawn(move || {
+        let begun = std::time::Instant::now();
+        while called() < ITEMS && begun.elapsed().as_secs() < 20 {
+            std::thread::yield_now();
+        }
+        tell.send(called()).unwrap();
+    });
+    let mut hw = CuHardware::power_on(4);
+    assert_eq!(context.run(&mut hw, &*mem, &TestHost::new(u32::MAX)).outcome, Outcome::Drained);
+    assert_eq!(told.recv().unwrap(), ITEMS, "work-items that ran before the second thread came");
+    assert_eq!(mem.load_acquire_u64(SIGNAL + 8).unwrap(), u64::MAX);
 }
