@@ -12,8 +12,8 @@ use crate::fault::FaultKind;
 use crate::hardware::CuHardware;
 use crate::memory::{FlatMemory, Memory, MemoryFault};
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 const BASE: u64 = 0x10_0000;
 const CODE: u64 = BASE + 0x1000;
