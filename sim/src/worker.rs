@@ -58,6 +58,8 @@ pub(crate) struct Looked {
 pub(crate) struct Worker {
     pub(crate) program: usize,
     pub(crate) tenant: TenantName,
+    /// Its tenant's place in every meter, once it was looked up: all meters have learnt of the same tenants in the same order.
+    pub(crate) account: Option<usize>,
     /// Its partition, by its place among those of all devices.
     pub(crate) place: usize,
     /// It has been sent elsewhere and has not heard of it.
@@ -110,6 +112,7 @@ impl Worker {
         Self {
             program,
             tenant,
+            account: None,
             place: 0,
             moving: false,
             word: GateWord::NEW,

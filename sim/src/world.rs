@@ -10,7 +10,7 @@
 
 mod shell;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use broker::{AdminCommand, AdminToken, Broker, ConnectionId, Event, Input, Peer, Status};
 use proto::gate::Scrub;
@@ -55,7 +55,7 @@ enum Happening {
     /// A worker is ready.
     Ready(SessionId),
     /// A worker hears from the broker.
-    Hear(SessionId, WorkerOrder),
+    Hear(SessionId, Box<WorkerOrder>),
     /// A worker's process ends.
     Die(SessionId, u32),
     /// The broker looks at a gate because it was rung.
@@ -159,7 +159,8 @@ impl<'a> World<'a> {
     fn learn_config(&mut self, config: &broker::Config) {
         let programs = &self.scenario.programs;
         let dishonest = |vice| !matches!(vice, Vice::None | Vice::Sticks { .. } | Vice::Dawdles(_) | Vice::Overruns);
-        let honest = |name: &TenantName| !programs.iter().any(|p| p.tenant == *name && dishonest(p.vice));
+        let attackers: BTreeSet<TenantName> = programs.iter().filter(|p| dishonest(p.vice)).map(|p| p.tenant).collect();
+        let honest = |name: &TenantName| !attackers.contains(name);
         for at in 0..self.places.len() {
             let partitions = config.devices[at].partitions.len();
             for meter in &mut self.meters[self.places[at]..self.places[at] + partitions] {
@@ -229,7 +230,7 @@ impl<'a> World<'a> {
                 self.ready(session);
                 Ok(())
             }
-            Happening::Hear(session, order) => self.hear(session, order),
+            Happening::Hear(session, order) => self.hear(session, *order),
             Happening::Die(session, signal) => self.die(session, signal),
             Happening::Rung(session) => self.rung(session),
             Happening::Tell(input) => self.tell(*input),
@@ -601,9 +602,10 @@ impl<'a> World<'a> {
 
     /// Tells the meter where a session stands.
     fn note(&mut self, session: SessionId) -> Result<(), Broken> {
-        let Some(worker) = self.workers.get(&session) else { return Ok(()) };
+        let Some(worker) = self.workers.get_mut(&session) else { return Ok(()) };
         let place = worker.place;
-        let Some(tenant) = self.meters[place].place(&worker.tenant) else { return Ok(()) };
+        worker.account = worker.account.or_else(|| self.meters[place].place(&worker.tenant));
+        let Some(tenant) = worker.account else { return Ok(()) };
         let holds = worker.holds();
         let parked = worker.word.state() == Some(proto::gate::LeaseState::Parked);
         let runnable = worker.word.state() == Some(proto::gate::LeaseState::Runnable);

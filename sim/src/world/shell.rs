@@ -86,7 +86,7 @@ impl World<'_> {
                 self.send_away(session)?;
                 let at = self.arrival(session);
                 let order = Partition { partition: PartitionId(partition), bytes: Bytes(0) };
-                self.agenda.enter(at, Happening::Hear(session, order.into()));
+                self.agenda.enter(at, Happening::Hear(session, Box::new(order.into())));
                 None
             }
             Action::Order { session, order, .. } => {
@@ -94,7 +94,7 @@ impl World<'_> {
                 if matches!(order, WorkerOrder::Stop(_)) {
                     self.stop_gate(session)?;
                 }
-                self.agenda.enter(at, Happening::Hear(session, order));
+                self.agenda.enter(at, Happening::Hear(session, Box::new(order)));
                 None
             }
             Action::CreateMemory { session, charge, .. } => {
