@@ -19,7 +19,7 @@ use proto::wire::Message;
 use proto::{Bytes, RequestId, Violation};
 use sys::mapping::Mapping;
 use sys::socket::{Channel, ReceiveError, SendError};
-use sys::wake::{self, Habit, Patience};
+use sys::wake::{self, Habit, Looks, Patience};
 
 use crate::error::{ClientError, End};
 
@@ -136,7 +136,7 @@ impl Connection {
     /// How to wait for something: who last waited long does not look first, but sleeps at once.
     pub(crate) fn patience(&self) -> Patience {
         let spin_ns = if self.habit.is_answered_soon() { SPIN_IN_A_ROW.0 } else { 0 };
-        Patience { spin_ns, recheck_ns: RECHECK.0, rarer: false }
+        Patience { spin_ns, recheck_ns: RECHECK.0, looks: Looks::Even }
     }
 
     /// Notes how long a wait took.

@@ -17,7 +17,7 @@ use proto::wake::RECHECK;
 use proto::{Bytes, ShareId};
 use sys::clock::{Deadline, now_ns};
 use sys::mapping::Mapping;
-use sys::wake::{self, Patience};
+use sys::wake::{self, Looks, Patience};
 use zerocopy::IntoBytes;
 
 use crate::connection::Sleepers;
@@ -173,7 +173,7 @@ impl Client {
     /// session has ended, and at least every 100 ms.
     pub fn changes<T>(&self, deadline: Deadline, done: impl FnMut() -> Option<T>) -> Result<Option<T>, ClientError> {
         // Whoever waits for anything at all is in no hurry: it sleeps at once.
-        let patience = Patience { spin_ns: 0, recheck_ns: RECHECK.0, rarer: false };
+        let patience = Patience { spin_ns: 0, recheck_ns: RECHECK.0, looks: Looks::Even };
         let others = self.0.companions().iter().map(|companion| event_word(&companion.page));
         let words: Vec<&AtomicU32> = std::iter::once(self.0.event_word()).chain(others).collect();
         Ok(wake::wait_any(&words, patience, deadline, done)?)

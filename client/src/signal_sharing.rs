@@ -6,7 +6,8 @@
 //! - it lives as long as its maker's session, or longer where somebody has attached it; what it is used for again is its maker's to decide.
 //!
 //! What cannot be had: a packet of one session that depends on a signal which another session changes, and whoever waits for any signal at all
-//! ([`Client::changes`]), are not woken by it and look again within 100 ms.
+//! ([`Client::changes`]), are not woken by it. The packet is looked at again after 0.1 ms, then when a quarter more time has passed, and both at
+//! least every 100 ms.
 
 use std::sync::Arc;
 

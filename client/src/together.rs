@@ -5,8 +5,9 @@
 //!   is woken, or told of the end if any of the sessions has ended;
 //! - a [`Mirror`] is memory of one session at the same address for kernels of another. It counts once.
 //!
-//! What cannot be had: a packet of one session that depends on a signal which a packet of another session changes is not woken by it and looks again within
-//! 100 ms, unless this process changes it. Devices that choose addresses keep their memory to themselves, and nothing of this is for them.
+//! What cannot be had: a packet of one session that depends on a signal which a packet of another session changes is not woken by it, unless this process
+//! changes it: it is looked at again after 0.1 ms, then when a quarter more time has passed, at least every 100 ms. Devices that choose addresses keep
+//! their memory to themselves, and nothing of this is for them.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

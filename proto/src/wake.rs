@@ -32,7 +32,7 @@ pub const WORTH_LOOKING: Nanos = Nanos::from_micros(250);
 pub const SPIN_IN_A_ROW: Nanos = Nanos::from_micros(300);
 
 /// Longest sleep on a word that an untrusted process may have written to, while there is something to look at besides. Workers that wait for their turn, or have
-/// empty rings, look ever more rarely (`sys::wake::Patience`): fifty that waited took more than 1 % of a software GPU's processor by looking this often.
+/// empty rings, look ever more rarely (`sys::wake::Looks`), those whose packets wait for signals sooner at first: fifty that waited took more than 1 % of a software GPU's processor by looking this often.
 pub const RECHECK: Nanos = Nanos::from_millis(100);
 
 /// The value of a wake word.

@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 use sys::clock::Deadline;
 use sys::event::{EventFd, Interest, Poller};
-use sys::wake::{self, Patience};
+use sys::wake::{self, Looks, Patience};
 
 /// Two wake-ups and nothing else: eventfd into an epoll set, and back by a futex that is spun on first.
 pub(super) struct TwoWakes {
@@ -58,7 +58,7 @@ impl TwoWakes {
         let before = self.back.count.load(Ordering::Acquire);
         let begun = now_ns();
         self.there.signal()?;
-        let patience = Patience { spin_ns: SPIN.0, recheck_ns: RECHECK.0, rarer: false };
+        let patience = Patience { spin_ns: SPIN.0, recheck_ns: RECHECK.0, looks: Looks::Even };
         // The other side answers at once, or has ended with an error.
         wake::wait([&self.back.wake], patience, Deadline::after(Duration::from_secs(20)), || {
             (self.back.count.load(Ordering::Acquire) != before).then_some(())

@@ -33,7 +33,7 @@ use sys::clock::Deadline;
 use sys::event::EventFd;
 use sys::hardware::HardwareMemory;
 use sys::memfd::MemFd;
-use sys::wake::{self, Habit, Patience};
+use sys::wake::{self, Habit, Looks, Patience};
 
 /// See the module.
 pub(super) struct Runner {
@@ -151,11 +151,15 @@ impl Runner {
         };
         // Nobody rings when another process changes a signal that a packet waits for, nor when a card is lost.
         let empty = |this: &Self| this.queues.iter().all(Face::is_empty);
-        let rarer = self.units.is_some() && (waits_for_lease || empty(self));
-        let news = |this: &Self| rarer && !waits_for_lease && !empty(this);
+        let looks = match waits_for_lease || empty(self) {
+            true if self.units.is_some() => Looks::Rarer,
+            true => Looks::Even,
+            false => Looks::Sooner,
+        };
+        let news = |this: &Self| looks == Looks::Rarer && !waits_for_lease && !empty(this);
         let ended = |this: &Self| this.shared.run_thread_is_called() || this.device.lost().is_some();
         let done = || (ended(self) || ready(self) || news(self)).then_some(());
-        let patience = Patience { spin_ns, recheck_ns: RECHECK.0, rarer };
+        let patience = Patience { spin_ns, recheck_ns: RECHECK.0, looks };
         let begun = now_ns();
         if wake::wait(words, patience, Deadline::NEVER, done).is_err() {
             // The kernel refuses to wait at all: then this is a loop that looks, which is slow and right.

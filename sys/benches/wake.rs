@@ -8,9 +8,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use sys::clock::Deadline;
-use sys::wake::{Patience, ring, wait};
+use sys::wake::{Looks, Patience, ring, wait};
 
-const ASLEEP: Patience = Patience { spin_ns: 0, recheck_ns: 1_000_000_000, rarer: false };
+const ASLEEP: Patience = Patience { spin_ns: 0, recheck_ns: 1_000_000_000, looks: Looks::Even };
 
 fn awake(c: &mut Criterion) {
     let mut group = c.benchmark_group("nobody asleep");

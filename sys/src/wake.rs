@@ -37,22 +37,39 @@ const KEEP_NS: u64 = 800;
 pub struct Patience {
     /// How long to look before sleeping, in nanoseconds. 0: not at all.
     pub spin_ns: u64,
-    /// Longest sleep without another look, in nanoseconds.
+    /// Longest sleep without another look, in nanoseconds, as [`looks`](Self::looks) says.
     pub recheck_ns: u64,
-    /// Whether looks may become rarer in a long sleep: the next one when four times as much time has passed, up to [`RECHECKS`] times this apart. For who
-    /// waits for rings only, and looks in case that one was lost: that makes the wait four times as long, and who waits for hours takes no processor's time.
-    pub rarer: bool,
+    /// How far apart the looks of a long sleep are.
+    pub looks: Looks,
+}
+
+/// How far apart looks are while nobody rings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Looks {
+    /// As far as [`Patience::recheck_ns`] says.
+    Even,
+    /// The next when four times as much time has passed, up to [`RECHECKS`] times that far. For who waits for rings only, and looks in case that one was lost:
+    /// that makes the wait four times as long, and who waits for hours takes no processor's time.
+    Rarer,
+    /// The next when a quarter more time has passed, from a [`RECHECKS`]th of that far on. For who waits for what may come without a ring: it is seen late by a
+    /// quarter of the wait, and a wait of any length takes some thirty looks until they are as far apart as they get.
+    Sooner,
 }
 
 impl Patience {
     /// Returns how long to sleep, in nanoseconds, after so long a wait.
     fn sleep_ns(self, waited_ns: u64) -> u64 {
-        let most = if self.rarer { self.recheck_ns.saturating_mul(RECHECKS) } else { self.recheck_ns };
-        waited_ns.saturating_mul(3).clamp(self.recheck_ns, most)
+        match self.looks {
+            Looks::Even => self.recheck_ns,
+            Looks::Rarer => {
+                waited_ns.saturating_mul(3).clamp(self.recheck_ns, self.recheck_ns.saturating_mul(RECHECKS))
+            }
+            Looks::Sooner => (waited_ns / 4).clamp(self.recheck_ns / RECHECKS, self.recheck_ns),
+        }
     }
 }
 
-/// How much rarer than at first looks become in a long sleep.
+/// How much rarer than at first looks become in a long sleep, or how much sooner than at last they come at first.
 pub const RECHECKS: u64 = 1024;
 
 /// What a waiter has learnt: whether it is usually answered soon. Threads may share it; a guess that is wrong costs one wake-up, or some looks.
@@ -241,7 +258,7 @@ mod tests {
 
     use super::*;
 
-    const PATIENCE: Patience = Patience { spin_ns: 2_000, recheck_ns: 20_000_000_000, rarer: false };
+    const PATIENCE: Patience = Patience { spin_ns: 2_000, recheck_ns: 20_000_000_000, looks: Looks::Even };
 
     #[test]
     fn nobody_asleep_means_no_wake_call() {
@@ -287,15 +304,20 @@ mod tests {
 
     #[test]
     fn a_long_sleep_is_looked_up_from_less_and_less() {
-        let looks = |rarer, looks: usize| {
-            let patience = Patience { spin_ns: 0, recheck_ns: 100, rarer };
+        let all = |looks, recheck_ns, count: usize| {
+            let patience = Patience { spin_ns: 0, recheck_ns, looks };
             let next = |waited: &u64| Some(waited + patience.sleep_ns(*waited));
-            std::iter::successors(Some(0), next).skip(1).take(looks).collect::<Vec<u64>>()
+            std::iter::successors(Some(0), next).skip(1).take(count).collect::<Vec<u64>>()
         };
-        assert_eq!(looks(true, 4), [100, 400, 1_600, 6_400]);
-        assert_eq!(looks(false, 4), [100, 200, 300, 400]);
-        let apart = looks(true, 20).windows(2).map(|w| w[1] - w[0]).max();
+        assert_eq!(all(Looks::Even, 100, 4), [100, 200, 300, 400]);
+        assert_eq!(all(Looks::Rarer, 100, 4), [100, 400, 1_600, 6_400]);
+        let apart = all(Looks::Rarer, 100, 20).windows(2).map(|w| w[1] - w[0]).max();
         assert_eq!(apart, Some(100 * RECHECKS), "but not for ever");
+        let sooner = all(Looks::Sooner, 100_000, 60);
+        assert_eq!(sooner[0], 100_000 / RECHECKS);
+        let late = |w: &[u64]| (w[1] - w[0]) * 4 <= w[0].max(4 * sooner[0]) && w[1] - w[0] <= 100_000;
+        assert!(sooner.windows(2).all(late), "late by a quarter of the wait at most: {sooner:?}");
+        assert_eq!(sooner[59] - sooner[58], 100_000);
     }
 
     #[test]
