@@ -18,7 +18,10 @@ const RESULT: u16 = 8;
 
 /// Whether an instruction must run through [`run`].
 pub(super) fn needs(i: &Inst, row: &isa::Row) -> bool {
+    // What has no result, or puts registers elsewhere as they are, has nothing to clamp: a result that it does not write whole would come from nowhere.
+    let moves = row.dst == Ty::None || row.traits.has(Traits::IGNORES_EXEC) || row.name == "v_swap_b32";
     match row.encoding {
+        Encoding::Vop1 | Encoding::Vop2 | Encoding::Vop3 if moves => false,
         // Their own handlers read the selects; only the clamp is left.
         Encoding::Vop3p | Encoding::Mai => i.clamp && !row.traits.has(Traits::MIX),
         // What a clamp would do to a comparison is to signal, and nothing here listens.

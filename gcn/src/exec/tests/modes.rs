@@ -2,6 +2,7 @@
 
 use super::Machine;
 use crate::arch::{Arch, LANES};
+use crate::exec::Tier;
 use crate::exec::cx::{EXEC, Flow};
 
 fn machine() -> Machine {
@@ -263,4 +264,26 @@ fn a_halted_wave_stays_and_a_killed_one_ends() {
     assert_eq!(m.run("s_sethalt 1", &[0xbf8d_0001]), Flow::Yield);
     assert_eq!(m.wave.pc, 0x1000);
     assert_eq!(m.run("s_setkill 1", &[0xbf8b_0001]), Flow::End);
+}
+
+/// A result that is not written whole would be completed by whatever an earlier instruction left. Found by the fuzz target `runs`.
+#[test]
+fn what_only_moves_registers_is_not_clamped() {
+    let mut m = machine();
+    // Leaves a result of its own where clamped ones are made.
+    m.single(3.0, 4.0, "v_add_f32_e64 v6, v0, v2 clamp", &[0xd101_8006, 0x0002_0500]);
+    for (what, words, expected) in [
+        ("v_nop", [0xd140_8006, 0x0000_0104], [60, 40]),
+        ("v_clrexcp", [0xd175_8006, 0x0000_0104], [60, 40]),
+        ("v_swap_b32 v6, v4", [0xd191_8006, 0x0000_0104], [40, 60]),
+        // 1 to lane 2, which is not looked at.
+        ("v_writelane_b32 v6, 1, 2", [0xd28a_8006, 0x0001_0481], [60, 40]),
+    ] {
+        for tier in Tier::all() {
+            m.set_pair(6, |_| 60);
+            m.set_pair(4, |_| 40);
+            assert_eq!(m.run_on(tier, &words), Flow::Next, "{what}");
+            assert_eq!([m.vgpr(6)[9], m.vgpr(4)[9]], expected, "{what} with its clamp bit set, {} tier", tier.name());
+        }
+    }
 }
