@@ -37,11 +37,11 @@ impl Listing {
         self.listed
     }
 
-    /// Puts it on the list, if it is not there.
+    /// Puts it on the list, if it is not there. If that fails it counts as listed all the same: nobody knows, and a [`ping`](Self::ping) asks again.
     pub(super) fn enter(&mut self, pause: Option<&Pause>) -> Result<(), PauseError> {
         if let (false, Some(pause), Some(driver)) = (self.listed, pause, &self.driver) {
-            pause.resume(driver)?;
             self.listed = true;
+            pause.resume(driver)?;
         }
         Ok(())
     }
